@@ -1,0 +1,401 @@
+"""The words everybody shares: frozen records, every field's unit in its name. Standard library only.
+
+`None` means "not measured"; 0 is a measurement. Times ending in `t_s` are `time.monotonic()` of the machine that runs the
+collector. Rates are per second of wall time; `*_cores` is CPU time per wall time (1.0 = one core fully used).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["warmup", "baseline", "ramp", "search", "overload", "profile-baseline", "profile-limit", "recovery"]
+Model = Literal["rate", "users"]
+BottleneckClass = Literal["cpu", "memory", "io", "pool", "blocking", "lock", "none", "generator", "undetermined"]
+VerdictStatus = Literal["confirmed", "supported", "ambiguous", "invalid"]
+GateStatus = Literal["ok", "warn", "fail", "unavailable"]
+ProfileKind = Literal["cpu", "gil", "wall", "await"]
+
+
+# --- what a step measured -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Latency percentiles in milliseconds, of successful requests only, counted from the scheduled arrival."""
+
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFigures:
+    """What the client saw of one endpoint (Locust's request name) in one window."""
+
+    name: str
+    ok: int
+    failed: int
+    latency_ms: Latency | None
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFigures:
+    """What the load generator saw and cost in one window, summed over its processes."""
+
+    cpu_share: float | None
+    """CPU of the busiest generator process as a share of one core."""
+    runq_share: float | None
+    """Share of wall time the busiest generator process sat runnable but not running."""
+    send_lag_ms_p99: float | None
+    """How late requests left although a user was free: the generator's own fault, not the server's."""
+    scheduled: int
+    started: int
+    unsent: int
+    """Arrivals nobody was free to take: never failures of the server."""
+    ok: int
+    failed: int
+    inflight_mean: float | None
+    users: int | None
+    service_ms_p50: float | None
+    """Median time from sending to the full response, without time spent waiting for a free user."""
+    errors: dict[str, int] = field(default_factory=dict)
+    endpoints: list[EndpointFigures] = field(default_factory=list)
+    empty_seconds: int = 0
+    """Seconds in which load was offered and nothing at all came back: a breach, not silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """One bounded pool, summed over the workers, in one window. Time averages, not end values."""
+
+    size: float | None
+    busy: float | None
+    waiting: float | None
+    wait_ms: float | None
+    """Mean time a request waited for the pool, over all checkouts in the window."""
+    hold_ms: float | None
+    """Mean time a member was held per checkout."""
+    checkouts_per_request: float | None
+    timeouts: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFigures:
+    """One worker process in one window."""
+
+    pid: int
+    cpu_cores: float | None
+    runq_share: float | None
+    loop_busy: float | None
+    requests_rps: float | None
+    rss_bytes: float | None
+    pss_bytes: float | None
+    inflight: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFigures:
+    """What the collector saw of the target in one window. Sums over the target's processes unless said otherwise."""
+
+    cpu_cores: float | None
+    runq_cores: float | None
+    """Cores' worth of time the target's threads sat runnable but not running."""
+    loop_cpu_cores: float | None
+    """CPU of the event-loop threads alone."""
+    loop_runq_cores: float | None
+    loop_busy: float | None
+    """Busy share of the busiest worker's event loop (0..1): 1 - time in the selector / wall time."""
+    loop_busy_mean: float | None
+    loop_blocked: float | None
+    """Share of wall time the busiest loop was busy yet neither running nor runnable: a blocking call inside it."""
+    loop_lag_ms: float | None
+    """Mean lateness of a timer on the loop; the worst worker's."""
+    loop_lag_max_ms: float | None
+    rss_bytes: float | None
+    pss_bytes: float | None
+    inflight: float | None
+    requests_rps: float | None
+    service_ms: float | None
+    """Mean time from ASGI entry to exit."""
+    handler_cpu_ms: float | None
+    """Mean CPU time per request spent by the loop thread inside handlers."""
+    db_ms_per_request: float | None
+    db_calls_per_request: float | None
+    db_active: float | None
+    """Mean number of database calls in progress."""
+    db_embedded: bool | None
+    """True when the database runs inside the worker (SQLite)."""
+    off_loop_cpu_cores: float | None
+    """CPU of the workers' threads other than the loop threads."""
+    pools: dict[str, PoolFigures] = field(default_factory=dict)
+    """`db` (connection pool) and `threadpool` (anyio tokens)."""
+    psi: dict[str, float] = field(default_factory=dict)
+    """Share of wall time: `cpu_some`, `io_some`, `io_full`, `memory_some`, `memory_full`."""
+    foreign_cpu_cores: float | None = None
+    """CPU used on the host by processes that are neither the target nor pinchpoint nor its generator."""
+    throttled_share: float | None = None
+    listen_queue: float | None = None
+    listen_overflows: float | None = None
+    major_faults_per_s: float | None = None
+    read_bytes_per_s: float | None = None
+    write_bytes_per_s: float | None = None
+    oom_kills: float | None = None
+    workers_died: int = 0
+    samples_received: int = 0
+    samples_expected: int = 0
+    per_worker: list[WorkerFigures] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One load level held for a while. Figures cover `[t_start_s + settle_s, t_end_s]`."""
+
+    index: int
+    phase: Phase
+    model: Model
+    t_start_s: float
+    t_end_s: float
+    settle_s: float
+    offered_rps: float | None
+    """Requests per second the schedule asked for; None in the users model."""
+    users: int | None
+    started_rps: float
+    goodput_rps: float
+    """Successful responses per second, by completion time."""
+    error_rate: float | None
+    """failed / (ok + failed); None when nothing completed."""
+    latency_ms: Latency | None
+    client: ClientFigures
+    server: ServerFigures
+    passed: bool
+    breaches: list[str] = field(default_factory=list)
+
+
+# --- what diagnosis says --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition for believing the measurement."""
+
+    name: str
+    status: GateStatus
+    value: float | None
+    limit: float | None
+    unit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """`invalid` voids every server verdict."""
+
+    status: Literal["valid", "suspect", "invalid"]
+    gates: list[Gate] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class SloResult:
+    """One threshold, judged at the sustainable load."""
+
+    threshold: str
+    ok: bool
+    observed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Different numbers that are often mixed up; see METHOD §1.1."""
+
+    sustainable_rps: float | None
+    """Goodput at the highest offered load that held every threshold."""
+    lower_bound_rps: float | None
+    upper_bound_rps: float | None
+    """Lowest offered load that broke one."""
+    saturation_rps: float | None
+    """Plateau of goodput."""
+    breaking_rps: float | None
+    breaking_reason: str | None
+    knee_rps: float | None
+    reached: bool
+    slo: list[SloResult] = field(default_factory=list)
+    latency_at_sustainable_ms: Latency | None = None
+    error_rate: float | None = None
+    sustainable_users: int | None = None
+    breaking_users: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Did the app come back once the overload ended?"""
+
+    recovered: bool
+    seconds: float | None
+    latency_ratio: float | None
+    memory_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One row of the ledger: the utilisation law, X <= capacity / demand."""
+
+    resource: str
+    kind: BottleneckClass
+    capacity: float | None
+    unit: str
+    demand_s_per_request: float | None
+    ceiling_rps: float | None
+    ceiling_ci_rps: tuple[float, float] | None
+    utilisation: float | None
+    """At the limit step."""
+    queue: float | None
+    depth: int
+    """Nesting depth: a resource held while waiting for a deeper one has the smaller number."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeShares:
+    """Where a request's response time goes, as shares that sum to 1."""
+
+    low: dict[str, float] = field(default_factory=dict)
+    limit: dict[str, float] = field(default_factory=dict)
+    ms_low: float | None = None
+    ms_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where to look: code, or the knob."""
+
+    endpoint: str | None = None
+    function: str | None = None
+    file: str | None = None
+    line: int | None = None
+    knob: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One measured statement behind the verdict."""
+
+    statement: str
+    signal: str
+    value: float | None
+    unit: str
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to change, by how much, and what it should bring."""
+
+    text: str
+    knob: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    expected_gain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimePart:
+    """One part of a request's response time and its share (0..1)."""
+
+    part: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """A resource and the request rate at which it would bind."""
+
+    resource: str
+    ceiling_rps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What binds, with status and confidence; see DESIGN §3."""
+
+    class_: BottleneckClass
+    cause: str
+    status: VerdictStatus
+    confidence: float
+    summary: str
+    dominant_time: TimePart | None = None
+    location: Location = field(default_factory=Location)
+    co_bottlenecks: list[str] = field(default_factory=list)
+    next_wall: Wall | None = None
+    evidence: list[Evidence] = field(default_factory=list)
+    advice: list[Advice] = field(default_factory=list)
+    would_flip_if: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A true defect that does not bind today."""
+
+    kind: str
+    statement: str
+    value: float | None = None
+    unit: str = ""
+    location: Location = field(default_factory=Location)
+
+
+@dataclass(frozen=True, slots=True)
+class HotFrame:
+    """One function's share of a profile, inclusive and self."""
+
+    function: str
+    file: str
+    line: int | None
+    owner: str
+    """`app`, a distribution's name, `stdlib` or `native`."""
+    self_share: float
+    total_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One recorded profile. Paths are relative to the run folder."""
+
+    phase: Phase
+    pid: int
+    kind: ProfileKind
+    samples: int
+    path: str
+    """Folded stacks."""
+    svg: str | None = None
+    hot: list[HotFrame] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Everything diagnosis concludes from a recording; a pure function of the run folder's signals."""
+
+    validity: Validity
+    capacity: Capacity
+    recovery: Recovery | None
+    steps: list[Step]
+    ledger: list[Resource]
+    time: TimeShares
+    verdict: Verdict
+    findings: list[Finding] = field(default_factory=list)
+
+
+_JSON_NAMES = {"class_": "class", "from_": "from"}
+
+
+def to_jsonable(record: Any) -> Any:  # noqa: ANN401 - any record of this module, or a container of them
+    """Turn a record into plain dicts and lists with the field names of `report.json`."""
+    if hasattr(record, "__dataclass_fields__"):
+        record = asdict(record)
+    if isinstance(record, dict):
+        return {_JSON_NAMES.get(key, key): to_jsonable(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [to_jsonable(value) for value in record]
+    return record

@@ -1,0 +1,143 @@
+"""The lines of a recording, as they stand on disk (`runs/<id>/`). Typed dicts: reading one costs nothing but the JSON.
+
+Counters are cumulative since the process (or machine) started, so a lost line loses no quantity; gauges are values at
+`t_s`. A missing measurement is `null` (None), never 0.
+
+| file | a line is | written by |
+|---|---|---|
+| `events.jsonl` | `EventRow` | the engine: phases, steps, children, notes |
+| `server.jsonl` | `SampleRow`, 10 Hz | the sampler thread |
+| `client-<k>.jsonl` | `DigestRow`, 1 s and at every segment change | load process k |
+| `run.json` | configuration; diagnosis reads only its `load` and `slo` | the engine |
+| `label.json` | what was injected on purpose (`--fault`); diagnosis never reads it | the engine |
+"""
+
+from typing import Any, TypedDict
+
+
+class NameRow(TypedDict):
+    """One request name within a digest; histograms are HDR V2, base64, in microseconds (see `histograms`)."""
+
+    ok: int
+    failed: int
+    errors: dict[str, int]
+    bytes: int
+    latency_ok: str | None
+    """From the scheduled arrival (rate model) or the send (users model) to the full response."""
+    latency_failed: str | None
+    service_ok: str | None
+    """From the send to the full response."""
+
+
+class DigestRow(TypedDict):
+    """What one load process saw between `t0_s` and `t1_s`, keyed by completion time."""
+
+    process: int
+    pid: int
+    segment: int
+    """Id of the segment (load level) in force; a row never spans two."""
+    t0_s: float
+    t1_s: float
+    scheduled: int
+    started: int
+    unsent: int
+    inflight: int
+    """At `t1_s`."""
+    inflight_s: float
+    """Integral of requests in flight over the row, in request-seconds."""
+    users: int
+    cpu_s: float
+    """CPU of the load process within the row."""
+    runq_s: float | None
+    """Time it sat runnable but not running within the row."""
+    send_lag: str | None
+    """How late a *free* user took its arrival: HDR of microseconds."""
+    names: dict[str, NameRow]
+
+
+class HostRow(TypedDict):
+    """Machine-wide figures."""
+
+    cpu_busy_s: float
+    cpu_iowait_s: float | None
+    cpu_steal_s: float | None
+    per_cpu_busy_s: list[float]
+    psi_us: dict[str, int] | None
+    """Cumulative: cpu_some, io_some, io_full, memory_some, memory_full."""
+    memory_total_bytes: int
+    memory_available_bytes: int
+    swap_in_pages: int | None
+    net_rx_bytes: int | None
+    net_tx_bytes: int | None
+    retransmits: int | None
+    listen_overflows: int | None
+    listen_drops: int | None
+    listen_queue: int | None
+    """Accept-queue length of the target's port."""
+    listen_limit: int | None
+
+
+class CgroupRow(TypedDict):
+    """Limits and pressure of the control group the target runs in (v1 or v2)."""
+
+    version: int | None
+    cpu_limit_cores: float | None
+    periods: int | None
+    throttled_periods: int | None
+    throttled_s: float | None
+    memory_limit_bytes: int | None
+    memory_bytes: int | None
+    oom_kills: int | None
+
+
+class ProcessRow(TypedDict):
+    """One process of the target."""
+
+    pid: int
+    role: str
+    """`master`, `worker` (it has a probe page with requests, or is a leaf child) or `other`."""
+    cpu_s: float
+    runq_s: float | None
+    loop_cpu_s: float | None
+    """CPU of the event-loop thread (the probe names it; else the leader)."""
+    loop_runq_s: float | None
+    loop_states: dict[str, int] | None
+    """Cumulative counts of 50 Hz looks at the loop thread: running, idle (epoll), futex, sleep, socket, disk, other."""
+    threads: int | None
+    fds: int | None
+    rss_bytes: int | None
+    pss_bytes: int | None
+    """At most 1 Hz; null in between."""
+    ctx_voluntary: int | None
+    ctx_involuntary: int | None
+    major_faults: int | None
+    read_bytes: int | None
+    write_bytes: int | None
+    probe: dict[str, float] | None
+    """Fields of the probe page (names in `monitoring/probe/layout.py`), unavailable ones left out."""
+    probe_age_s: float | None
+
+
+class SampleRow(TypedDict):
+    """One tick of the collector."""
+
+    t_s: float
+    host: HostRow
+    cgroup: CgroupRow | None
+    processes: list[ProcessRow]
+    collector_cpu_s: float
+    late_s: float
+    """How late this tick was: sampling health."""
+
+
+class EventRow(TypedDict, total=False):
+    """One event; `kind` and `t_s` always stand, the rest depends on the kind.
+
+    `step`: index, phase, model, segment, offered_rps, users, t_start_s, t_end_s, settle_s, passed, breaches.
+    `target-start`: command, pid. `target-ready`: seconds. `target-exit`: code. `worker-exit`: pid. `profile`: phase, pid,
+    profile_kind, samples, path, svg. `note`: message. `end`: partial, reason.
+    """
+
+    kind: str
+    t_s: float
+    data: dict[str, Any]
