@@ -1,0 +1,159 @@
+"""What a run was asked to do, validated before anything starts."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pinchpoint.errors import UsageError
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+SHORTEST_BUDGET_S = 20.0
+"""Boot, warm-up, a baseline and a ramp of a few steps do not fit into less."""
+DEFAULT_USER_STEPS = (10, 50, 100, 200)
+_BUDGET = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: target, load, limits, and where the recording goes."""
+
+    target: str | None = None
+    """`MODULE:APP`; None means the reference app, or a command when `command` is given."""
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    fault: str | None = None
+    python: str | None = None
+    cwd: Path | None = None
+    port: int | None = None
+    ready_path: str = "/"
+    workers: int = 1
+    worker_class: str | None = None
+    threads: int | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    model: str = "rate"
+    scenario: str | None = None
+    locustfile: Path | None = None
+    get_paths: tuple[str, ...] = ()
+    users: tuple[int, ...] = DEFAULT_USER_STEPS
+    dwell_s: float | None = None
+    max_users: int = 128
+    processes: int = 1
+    budget_s: float = 180.0
+    p95_ms: float = 500.0
+    max_error_rate: float = 0.01
+    server_cpus: frozenset[int] | None = None
+    load_cpus: frozenset[int] | None = None
+    pin: bool = True
+    profile: bool = True
+    seed: int = 1
+    root: Path = Path("runs")
+    out: Path | None = None
+    force: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+
+
+def parse_budget(text: str) -> float:
+    """Turn `60s`, `3m`, `1m30s` or `90` into seconds.
+
+    Raises:
+        UsageError: not a duration, or too short to measure anything.
+
+    """
+    match = _BUDGET.fullmatch(text.strip())
+    if not text.strip() or match is None:
+        raise UsageError(f"--budget {text!r} is not a duration; write it like 60s, 3m or 1m30s")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    budget_s = hours * 3600 + minutes * 60 + seconds
+    if budget_s < SHORTEST_BUDGET_S:
+        raise UsageError(f"--budget {text} is too short: a ramp to failure needs at least {SHORTEST_BUDGET_S:.0f}s")
+    return budget_s
+
+
+def parse_cpus(text: str, option: str) -> frozenset[int]:
+    """Turn `0`, `0,2` or `0-3` into a set of CPUs this process may use.
+
+    Raises:
+        UsageError: not a CPU list, or a CPU that is not available here.
+
+    """
+    cpus: set[int] = set()
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            cpus.update(range(int(first), int(last or first) + 1))
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a list of CPUs; write it like 0 or 0,2 or 0-3") from None
+    allowed = os.sched_getaffinity(0)
+    if not cpus or not cpus <= allowed:
+        raise UsageError(f"{option} {text}: this process may only use CPUs {_listing(allowed)}")
+    return frozenset(cpus)
+
+
+def _listing(cpus: set[int] | frozenset[int]) -> str:
+    return ",".join(str(cpu) for cpu in sorted(cpus))
+
+
+def parse_counts(text: str, option: str) -> tuple[int, ...]:
+    """Turn `10,50,100` into positive integers, in order.
+
+    Raises:
+        UsageError: not a list of positive integers.
+
+    """
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise UsageError(f"{option} {text!r} is not a list of positive whole numbers; write it like 1,2,4")
+    return counts
+
+
+def parse_env(pairs: list[str]) -> dict[str, str]:
+    """Turn `K=V` pairs into a dict.
+
+    Raises:
+        UsageError: a pair without `=`, or without a name.
+
+    """
+    result = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--env {pair!r} is not NAME=VALUE")
+        result[name] = value
+    return result
+
+
+def check_host(url: str, allow_hosts: tuple[str, ...]) -> None:
+    """Refuse to press anything but this machine unless its name was given.
+
+    Raises:
+        UsageError: the URL's host is neither loopback nor allowed.
+
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not host:
+        raise UsageError(f"--url {url!r} is not an address; write it like http://127.0.0.1:8000")
+    if host in LOOPBACK_HOSTS or host.startswith("127.") or host in allow_hosts:
+        return
+    raise UsageError(
+        f"{host} is not this machine: a stress test against somebody's server is an attack; "
+        f"if it is yours to break, say so with --allow-host {host}"
+    )
+
+
+def split_cpus(workers: int) -> tuple[frozenset[int] | None, frozenset[int] | None]:
+    """Choose disjoint cores for server and load, or (None, None) when there are not enough to go round.
+
+    The load generator and the collector get one core; the server gets the others. With as many workers as cores
+    (or one core) nothing is pinned: starving the server of a core it was configured for would measure the pinning.
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2 or workers > len(allowed) - 1:  # noqa: PLR2004 - one for each side
+        return None, None
+    return frozenset(allowed[:-1]), frozenset(allowed[-1:])

@@ -1,0 +1,237 @@
+"""The live run: warm up, baseline, ramp to failure, close in, overload, recover, profile. Records; draws no conclusions.
+
+Every load level is a *step*: told to the generator, held, judged by the client's figures, written to the recording.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from pinchpoint.clientstats import ClientWindow, client_figures
+from pinchpoint.commands.plan import (
+    BASELINE_RPS,
+    HIGHEST_RATE_RPS,
+    LIMIT_PROFILE_FACTOR,
+    LOW_PROFILE_FACTOR,
+    OVERLOAD_FACTOR,
+    SEARCH_WIDTH,
+    Plan,
+)
+from pinchpoint.commands.session import Session
+from pinchpoint.errors import MeasurementError, TargetError
+from pinchpoint.records import Phase
+from pinchpoint.rows import DigestRow
+from pinchpoint.stress.ramp import Judgement, Slo, Trial, bracket, judge, next_rate, next_users
+
+LOOK_S = 0.1
+"""How often the engine looks at its children while a step runs."""
+ROWS_GRACE_S = 0.6
+"""How long after a step its last digest may take to arrive."""
+DRAIN_S = 10.0
+MOST_USERS = 5_000
+SETTLE_SHARE = 0.25
+LONGEST_SETTLE_S = 1.0
+Outcome = Literal["failure-found", "out-of-time", "highest-load", "target-died"]
+
+
+class Progress(Protocol):
+    """What the engine tells whoever watches; see `live`."""
+
+    def phase(self, name: str, offered: float | None, unit: str, seconds: float) -> None:
+        """Announce that a phase or step begins."""
+
+    def tick(self, rows: list[DigestRow]) -> None:
+        """Take what the generator reported since the last look."""
+
+    def done(self, name: str, offered: float | None, unit: str, window: ClientWindow, judgement: Judgement) -> None:
+        """Take the result of a step."""
+
+    def note(self, message: str) -> None:
+        """Take a sentence for the user."""
+
+
+@dataclass
+class Engine:
+    """Drives one session through the phases of a plan."""
+
+    session: Session
+    plan: Plan
+    slo: Slo
+    progress: Progress
+    profile: Callable[[Session, Phase, float, float], list[str]] | None
+    """(session, phase, seconds, expected CPU share) -> sentences about what could not be profiled."""
+    sleep: Callable[[float], None] = time.sleep
+    _segment: int = 0
+    _step: int = 0
+    _rows: list[DigestRow] = field(default_factory=list)
+    _trials: list[Trial] = field(default_factory=list)
+    _started_s: float = 0.0
+
+    def run(self, started_s: float) -> Outcome:
+        """Run all phases; `started_s` is when the budget began to be spent.
+
+        Raises:
+            TargetError: the target died before a baseline was measured.
+            MeasurementError: the generator or the recording failed.
+
+        """
+        self._started_s = started_s
+        session = self.session
+        self.progress.phase("start the target", None, "", self.plan.boot_s)
+        seconds = session.start_target(self.plan.boot_s)
+        self.progress.note(f"target ready after {seconds:.1f} s at {session.plan.base_url}")
+        session.start_generator(self.plan.boot_s)
+        try:
+            self._hold("warmup", self._low_load(), self.plan.warmup_s)
+            baseline = self._hold("baseline", self._low_load(), self.plan.baseline_s)
+            self._trials.append(baseline)
+        except TargetError as error:
+            raise TargetError(f"before a baseline was measured, {error}") from None
+        return self._measure()
+
+    def _measure(self) -> Outcome:
+        try:
+            outcome = self._search()
+            self._after_search()
+        except TargetError as error:
+            self.session.event("target-exit", message=str(error))
+            self.progress.note(str(error))
+            return "target-died"
+        return outcome
+
+    def _low_load(self) -> float:
+        return BASELINE_RPS if self._open_model else float(self.session.config.users[0])
+
+    @property
+    def _open_model(self) -> bool:
+        return self.session.config.model == "rate"
+
+    def _left_s(self) -> float:
+        return self.plan.budget_s - (self.session.clock() - self._started_s)
+
+    # --- the search -------------------------------------------------------------------------------------------------
+
+    def _search(self) -> Outcome:
+        while True:
+            load = self._next_load()
+            lower, upper = bracket(self._trials)
+            if load is None:
+                return "failure-found" if upper is not None else "highest-load"
+            phase: Phase = "ramp" if upper is None or lower is None else "search"
+            seconds = self._step_seconds(phase)
+            if self._left_s() < seconds + self.plan.reserve_s:
+                self.progress.note("the budget for the search is spent; a longer --budget narrows the bracket")
+                return "out-of-time" if upper is None else "failure-found"
+            self._trials.append(self._hold(phase, load, seconds))
+
+    def _next_load(self) -> float | None:
+        if self._open_model:
+            return next_rate(
+                self._trials, start=BASELINE_RPS, highest=HIGHEST_RATE_RPS, width=SEARCH_WIDTH
+            )
+        # The baseline already held the first step's population.
+        return next_users(self._trials, steps=self.session.config.users, highest=MOST_USERS)
+
+    def _step_seconds(self, phase: Phase) -> float:
+        if self.session.config.dwell_s is not None:
+            return self.session.config.dwell_s
+        return self.plan.ramp_s if phase == "ramp" and self._open_model else self.plan.trial_s
+
+    def _after_search(self) -> None:
+        lower, upper = bracket(self._trials)
+        limit = lower if upper is None else upper
+        if upper is not None and self._open_model:
+            self._hold("overload", upper * OVERLOAD_FACTOR, self.plan.overload_s)
+        if upper is not None:
+            self._hold("recovery", self._low_load(), self.plan.recovery_s)
+        if self.profile is not None and limit is not None:
+            low = max(limit * LOW_PROFILE_FACTOR, 1.0)
+            near = max((lower or limit) * LIMIT_PROFILE_FACTOR, 1.0) if lower is not None else limit
+            self._profiled("profile-baseline", low, LOW_PROFILE_FACTOR)
+            self._profiled("profile-limit", near, 1.0)
+
+    def _profiled(self, phase: Phase, load: float, cpu_share: float) -> None:
+        if self._left_s() < self.plan.profile_s + 1.0:
+            self.progress.note(f"no time left for {phase}; a longer --budget has room for it")
+            return
+        self._hold(phase, load, self.plan.profile_s, profile_share=cpu_share)
+
+    # --- one step ---------------------------------------------------------------------------------------------------
+
+    def _hold(self, phase: Phase, load: float, seconds: float, profile_share: float | None = None) -> Trial:
+        session, unit = self.session, "rps" if self._open_model else "users"
+        generator = session.generator
+        if generator is None:
+            raise MeasurementError("the load generator was not started")
+        self._segment += 1
+        self.progress.phase(phase, load, unit, seconds)
+        t_start_s = session.clock()
+        if self._open_model:
+            generator.segment(self._segment, rate_rps=load, duration_s=seconds)
+        else:
+            generator.segment(self._segment, users=round(load), duration_s=seconds)
+        settle_s = min(SETTLE_SHARE * seconds, LONGEST_SETTLE_S)
+        try:
+            if profile_share is not None and self.profile is not None:
+                for message in self.profile(session, phase, seconds - 0.5, profile_share):
+                    self._note(message)
+            self._wait_until(t_start_s + seconds)
+        except TargetError as error:
+            died = Judgement([str(error)], gross=True)
+            self._record(phase, load, t_start_s, session.clock(), settle_s, died)
+            raise
+        t_end_s = session.clock()
+        generator.idle(self._segment + 1_000_000)
+        window = self._window(t_start_s + settle_s, t_end_s)
+        judgement = judge(window, self.slo, open_model=self._open_model)
+        self._record(phase, load, t_start_s, t_end_s, settle_s, judgement)
+        self.progress.done(phase, load, unit, window, judgement)
+        if not judgement.passed and not generator.wait_drained(min(DRAIN_S, max(self._left_s(), 1.0))):
+            self._note(f"after {load:.0f} {unit} requests were still in flight {DRAIN_S:.0f} s later")
+        return Trial(load, judgement.passed, judgement.gross)
+
+    def _note(self, message: str) -> None:
+        self.session.event("note", message=message)
+        self.progress.note(message)
+
+    def _wait_until(self, deadline_s: float) -> None:
+        while (left_s := deadline_s - self.session.clock()) > 0:
+            self.sleep(min(LOOK_S, left_s))
+            self._look()
+
+    def _look(self) -> None:
+        self.session.check()
+        if self.session.generator is not None:
+            rows = self.session.generator.rows()
+            self._rows.extend(rows)
+            self.progress.tick(rows)
+
+    def _window(self, t0_s: float, t1_s: float) -> ClientWindow:
+        """Wait for the digests up to `t1_s`, then summarise the window."""
+        deadline_s = self.session.clock() + ROWS_GRACE_S
+        while self.session.clock() < deadline_s:
+            self._look()
+            if self._rows and max(row["t1_s"] for row in self._rows[-self.session.config.processes :]) >= t1_s - LOOK_S:
+                break
+            self.sleep(LOOK_S / 4)
+        return client_figures(self._rows, t0_s, t1_s)
+
+    def _record(
+        self, phase: Phase, load: float, t_start_s: float, t_end_s: float, settle_s: float, judgement: Judgement
+    ) -> None:
+        self.session.event(
+            "step",
+            index=self._step,
+            phase=phase,
+            model=self.session.config.model,
+            segment=self._segment,
+            offered_rps=load if self._open_model else None,
+            users=None if self._open_model else round(load),
+            t_start_s=t_start_s,
+            t_end_s=t_end_s,
+            settle_s=settle_s,
+            passed=judgement.passed,
+            breaches=judgement.breaches,
+        )
+        self._step += 1

@@ -1,0 +1,37 @@
+"""From a run folder to its outputs, with no server running: what `pinchpoint report` does, and the end of every run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pinchpoint.diagnosis import diagnose
+from pinchpoint.profiles import load_profiles
+from pinchpoint.recording import load_recording, load_run
+from pinchpoint.records import Diagnosis
+from pinchpoint.report.build import build_report
+from pinchpoint.report.write import write_reports
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """The report of a run, and the files it was written to."""
+
+    diagnosis: Diagnosis
+    report: dict[str, Any]
+    paths: dict[str, Path]
+
+
+def rebuild(folder: Path) -> Rebuilt:
+    """Diagnose a recording and write `report.json`, `report.md` and `report.html`.
+
+    Raises:
+        UsageError: the folder is not a run.
+        MeasurementError: the outputs cannot be written.
+
+    """
+    run = load_run(folder)
+    recording = load_recording(folder)
+    profiles = load_profiles(recording)
+    diagnosis = diagnose(recording, profiles)
+    paths = write_reports(folder, recording, run, diagnosis, profiles)
+    return Rebuilt(diagnosis, build_report(run, diagnosis, profiles), paths)

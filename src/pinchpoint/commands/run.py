@@ -1,0 +1,192 @@
+"""`pinchpoint run`: one live run from configuration to report, with every way out ending in a readable folder."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from pinchpoint.commands.config import RunConfig, check_host, split_cpus
+from pinchpoint.commands.engine import Engine
+from pinchpoint.commands.live import LiveProgress, PlainProgress
+from pinchpoint.commands.plan import make_plan
+from pinchpoint.commands.profiling import profile_step
+from pinchpoint.commands.rebuild import Rebuilt, rebuild
+from pinchpoint.commands.session import Session
+from pinchpoint.commands.target import check_target, known_faults
+from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, UsageError
+from pinchpoint.monitoring.facts import host_facts
+from pinchpoint.recording import LABEL_FILE, RUN_FILE, load_run, new_run_folder, write_json
+from pinchpoint.stress.ramp import Slo
+
+VERSIONED = ("fastapi", "gunicorn", "locust", "psutil", "py-spy", "sqlalchemy", "starlette", "uvicorn", "uvicorn-worker")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a finished run lies, what its report says, and the exit code it earned."""
+
+    folder: Path
+    rebuilt: Rebuilt | None
+    exit_code: ExitCode
+    problem: str | None = None
+
+
+def execute(config: RunConfig, console: Console) -> RunResult:
+    """Run, record, report.
+
+    Raises:
+        UsageError: the configuration makes no sense; nothing was started.
+
+    """
+    config = _validated(config)
+    started_s = time.monotonic()
+    folder = new_run_folder(config.root, run_id(), config.out, force=config.force)
+    write_json(folder / RUN_FILE, _describe(config, folder))
+    write_json(folder / LABEL_FILE, {"fault": config.fault})
+    problem = _live(config, folder, console, started_s)
+    _finish(folder, started_s, problem)
+    return _report(folder, problem, console)
+
+
+def _validated(config: RunConfig) -> RunConfig:
+    if config.url is not None:
+        check_host(config.url, config.allow_hosts)
+        if not config.command:
+            raise UsageError(f"--url {config.url} needs the command that starts the server, after `--`")
+    elif config.command:
+        raise UsageError("a server command needs its address: give --url http://127.0.0.1:PORT before `--`")
+    if config.target is not None and config.command:
+        raise UsageError("give MODULE:APP or a command after `--`, not both")
+    check_target(config)
+    _check_fault(config)
+    if config.pin and config.server_cpus is None and config.load_cpus is None:
+        server_cpus, load_cpus = split_cpus(config.workers)
+        config = replace(config, server_cpus=server_cpus, load_cpus=load_cpus)
+    return config
+
+
+def _check_fault(config: RunConfig) -> None:
+    if config.fault is None:
+        return
+    if config.target is not None or config.command:
+        raise UsageError("--fault switches on a fault of the reference app; it goes with no other target")
+    known = known_faults()
+    if config.fault not in known:
+        raise UsageError(f"there is no fault {config.fault!r}; known: {', '.join(sorted(known))}")
+
+
+def run_id() -> str:
+    """Name a run by its start, sortable."""
+    return datetime.datetime.now(tz=datetime.UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+
+
+def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
+    """`run.json`; the fault's name is not in it, except where the user's own words (`argv`) hold it."""
+    return {
+        "id": folder.name,
+        "started_at": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
+        "argv": list(config.argv),
+        "budget_s": config.budget_s,
+        "partial": True,
+        "versions": _versions(),
+        "host": host_facts(),
+        "target": {
+            "command": list(config.command) or config.target or "the reference app",
+            "workers": config.workers,
+            "worker_class": config.worker_class,
+            "python": config.python or sys.executable,
+            "pids": [],
+            "server_cpus": _listed(config.server_cpus),
+        },
+        "load": {
+            "model": config.model,
+            "scenario": None if config.locustfile or config.get_paths else (config.scenario or "items"),
+            "locustfile": str(config.locustfile) if config.locustfile else None,
+            "get_paths": list(config.get_paths),
+            "processes": config.processes,
+            "max_users": config.max_users,
+            "seed": config.seed,
+            "load_cpus": _listed(config.load_cpus),
+            "server_cpus": _listed(config.server_cpus),
+            "workers": config.workers,
+        },
+        "slo": {"p95_ms": config.p95_ms, "max_error_rate": config.max_error_rate},
+    }
+
+
+def _listed(cpus: frozenset[int] | None) -> list[int] | None:
+    return sorted(cpus) if cpus is not None else None
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("pinchpoint", *VERSIONED):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -> PinchpointError | None:
+    """Run the engine; return what ended it early, if anything did. Children are gone when this returns."""
+    progress = LiveProgress(console, config.budget_s) if console.is_terminal else PlainProgress(console)
+    try:
+        with _interruptible(), progress, Session(config, folder) as session:
+            progress.watch(lambda: session.sampler.latest if session.sampler is not None else None)
+            plan = make_plan(config.budget_s, profile=config.profile)
+            slo = Slo(config.p95_ms, config.max_error_rate)
+            engine = Engine(session, plan, slo, progress, profile_step if config.profile else None)
+            outcome = engine.run(started_s)
+            session.event("end", partial=False, outcome=outcome)
+    except PinchpointError as error:
+        return error
+    except KeyboardInterrupt:
+        return Interrupted("interrupted")
+    return None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into the same orderly way out as Ctrl-C."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+    handled = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _finish(folder: Path, started_s: float, problem: PinchpointError | None) -> None:
+    with contextlib.suppress(MeasurementError, UsageError):
+        run = load_run(folder)
+        run["partial"] = problem is not None
+        run["problem"] = str(problem) if problem is not None else None
+        run["duration_s"] = time.monotonic() - started_s
+        write_json(folder / RUN_FILE, run)
+
+
+def _report(folder: Path, problem: PinchpointError | None, console: Console) -> RunResult:
+    rebuilt: Rebuilt | None = None
+    try:
+        rebuilt = rebuild(folder)
+    except PinchpointError as error:
+        problem = problem or error
+    if problem is not None:
+        return RunResult(folder, rebuilt, problem.exit_code, str(problem))
+    console.print(f"finished in {folder}", highlight=False, style="dim")
+    invalid = rebuilt is not None and rebuilt.diagnosis.validity.status == "invalid"
+    return RunResult(folder, rebuilt, ExitCode.INVALID_MEASUREMENT if invalid else ExitCode.DONE)
