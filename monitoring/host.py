@@ -1,0 +1,169 @@
+"""Machine-wide figures from /proc, at a few microseconds a file. Parsers are pure, `HostReader` keeps descriptors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pinchpoint.monitoring.procfs import TICKS_PER_S, DescriptorBudget, KeptFile, number_after, read_once
+
+if TYPE_CHECKING:
+    from pinchpoint.rows import HostRow
+
+_PSI = {"cpu": ("some",), "io": ("some", "full"), "memory": ("some", "full")}
+"""`full` of cpu is undefined for the whole machine (Documentation/accounting/psi.rst)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """`/proc/stat` in seconds since boot. Busy: user, nice, system, irq, softirq; neither stolen nor waiting time."""
+
+    busy_s: float
+    iowait_s: float | None
+    steal_s: float | None
+    per_cpu_busy_s: list[float]
+
+
+def parse_cpu_times(data: bytes) -> CpuTimes:
+    """Parse the `cpu` lines. Guest time is part of user time already; old kernels have fewer columns."""
+    total: list[int] = []
+    per_cpu: list[float] = []
+    for line in data.splitlines():
+        if not line.startswith(b"cpu"):
+            break
+        name, *words = line.split()
+        ticks = [int(word) for word in words]
+        if name == b"cpu":
+            total = ticks
+        else:
+            per_cpu.append(_busy(ticks))
+    return CpuTimes(
+        busy_s=_busy(total),
+        iowait_s=_column(total, 4),
+        steal_s=_column(total, 7),
+        per_cpu_busy_s=per_cpu,
+    )
+
+
+def _busy(ticks: list[int]) -> float:
+    return (sum(ticks[0:3]) + sum(ticks[5:7])) / TICKS_PER_S
+
+
+def _column(ticks: list[int], index: int) -> float | None:
+    return ticks[index] / TICKS_PER_S if len(ticks) > index else None
+
+
+def parse_pressure(data: bytes) -> dict[str, int]:
+    """Return the total microseconds of each line (`some`, `full`) of one pressure file."""
+    totals: dict[str, int] = {}
+    for line in data.splitlines():
+        total = number_after(line, b"total=")
+        if total is not None:
+            totals[line.split(None, 1)[0].decode("ascii", "replace")] = total
+    return totals
+
+
+def parse_traffic(data: bytes) -> tuple[int, int] | None:
+    """Return (received, sent) bytes over all interfaces of `/proc/net/dev`, loopback included.
+
+    Loopback counts because the load comes over it: there each byte is both sent and received.
+    """
+    received = sent = 0
+    lines = data.splitlines()[2:]
+    for line in lines:
+        _, _, numbers = line.partition(b":")
+        words = numbers.split()
+        if len(words) < 16:  # noqa: PLR2004 - eight columns each way
+            return None
+        received += int(words[0])
+        sent += int(words[8])
+    return (received, sent) if lines else None
+
+
+def parse_counter_table(data: bytes, group: bytes, names: tuple[bytes, ...]) -> list[int | None]:
+    """Return counters of `/proc/net/netstat` or `snmp`: a line of names and one of values, each led by `group`."""
+    lines = [line.split() for line in data.splitlines() if line.startswith(group + b":")]
+    if len(lines) != 2:  # noqa: PLR2004 - names and values
+        return [None for _ in names]
+    values = dict(zip(*lines, strict=False))
+    return [int(values[name]) if name in values else None for name in names]
+
+
+def _available_bytes(meminfo: bytes) -> int:
+    """Before Linux 3.14 there is only free memory, which leaves out the cache."""
+    available = number_after(meminfo, b"\nMemAvailable:")
+    return (available if available is not None else number_after(meminfo, b"\nMemFree:") or 0) * 1024
+
+
+class HostReader:
+    """Reads the machine's figures; those of the network from the namespace the target lives in."""
+
+    def __init__(self, pid: int, budget: DescriptorBudget) -> None:
+        net = network_folder(pid)
+        self._stat = KeptFile("/proc/stat", budget)
+        self._meminfo = KeptFile("/proc/meminfo", budget)
+        self._vmstat = KeptFile("/proc/vmstat", budget)
+        self._dev = KeptFile(f"{net}/dev", budget)
+        self._netstat = KeptFile(f"{net}/netstat", budget)
+        self._snmp = KeptFile(f"{net}/snmp", budget)
+        self._pressure = {name: KeptFile(f"/proc/pressure/{name}", budget) for name in _PSI}
+
+    def read(self, listen: tuple[int, int | None] | None) -> HostRow:
+        """Return the figures now; `listen` is (length, limit) of the target's accept queue."""
+        cpu = parse_cpu_times(self._stat.read() or b"")
+        memory = self._meminfo.read() or b""
+        traffic = parse_traffic(self._dev.read() or b"")
+        overflows, drops = parse_counter_table(
+            self._netstat.read() or b"", b"TcpExt", (b"ListenOverflows", b"ListenDrops")
+        )
+        (retransmits,) = parse_counter_table(self._snmp.read() or b"", b"Tcp", (b"RetransSegs",))
+        return {
+            "cpu_busy_s": cpu.busy_s,
+            "cpu_iowait_s": cpu.iowait_s,
+            "cpu_steal_s": cpu.steal_s,
+            "per_cpu_busy_s": cpu.per_cpu_busy_s,
+            "psi_us": self._read_pressure(),
+            "memory_total_bytes": (number_after(memory, b"MemTotal:") or 0) * 1024,
+            "memory_available_bytes": _available_bytes(memory),
+            "swap_in_pages": number_after(self._vmstat.read() or b"", b"\npswpin "),
+            "net_rx_bytes": traffic[0] if traffic else None,
+            "net_tx_bytes": traffic[1] if traffic else None,
+            "retransmits": retransmits,
+            "listen_overflows": overflows,
+            "listen_drops": drops,
+            "listen_queue": listen[0] if listen else None,
+            "listen_limit": listen[1] if listen else None,
+        }
+
+    def _read_pressure(self) -> dict[str, int] | None:
+        found: dict[str, int] = {}
+        for name, lines in _PSI.items():
+            totals = parse_pressure(self._pressure[name].read() or b"")
+            found.update({f"{name}_{line}": totals[line] for line in lines if line in totals})
+        return found or None
+
+    def close(self) -> None:
+        """Give every descriptor back."""
+        files = (self._stat, self._meminfo, self._vmstat, self._dev, self._netstat, self._snmp)
+        for kept in (*files, *self._pressure.values()):
+            kept.close()
+
+
+def network_folder(pid: int) -> str:
+    """Return the /proc folder that shows the network of `pid`: ours where it is the same, for it outlives `pid`."""
+    return "/proc/self/net" if shares_network(pid) else f"/proc/{pid}/net"
+
+
+def shares_network(pid: int) -> bool:
+    """Say whether a process sees the same network as we do; unknown counts as yes."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
+    except OSError:
+        return True
+
+
+def memory_total_bytes() -> int | None:
+    """Return the machine's memory."""
+    kib = number_after((read_once("/proc/meminfo") or "").encode(), b"MemTotal:")
+    return None if kib is None else kib * 1024

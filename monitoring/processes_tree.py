@@ -1,0 +1,96 @@
+"""Which processes belong to the target, and what each of them is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pinchpoint.monitoring.procfs import parse_stat, read_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MASTER = "master"
+WORKER = "worker"
+OTHER = "other"
+
+_HELPER_MARKS = ("multiprocessing.resource_tracker", "multiprocessing.semaphore_tracker", "multiprocessing.forkserver")
+"""What Python starts for itself: `python -c "from multiprocessing.resource_tracker import main; main(9)"`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process of the target, as found at one moment."""
+
+    pid: int
+    ppid: int
+    started_ticks: int
+    helper: bool
+    """A child that Python started for its own bookkeeping."""
+
+
+def find_members(roots: Iterable[int]) -> dict[int, Member]:
+    """Return the living processes among `roots` and all their descendants, by pid."""
+    found: dict[int, Member] = {}
+    waiting = list(roots)
+    while waiting:
+        pid = waiting.pop()
+        if pid in found:
+            continue
+        member = _member(pid)
+        if member is not None:
+            found[pid] = member
+            waiting.extend(children(pid))
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return the child pids of a process, of all its threads.
+
+    `task/TID/children` needs CONFIG_PROC_CHILDREN; without it every process on the machine is looked at.
+    """
+    try:
+        tids = [path.name for path in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
+    texts = [read_once(f"/proc/{pid}/task/{tid}/children") for tid in tids]
+    if tids and all(text is None for text in texts):
+        return _children_by_scan(pid)
+    return [int(word) for text in texts if text for word in text.split()]
+
+
+def _children_by_scan(parent: int) -> list[int]:
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if (member := _member(pid)) is not None and member.ppid == parent]
+
+
+def _member(pid: int) -> Member | None:
+    stat = parse_stat((read_once(f"/proc/{pid}/stat") or "").encode())
+    if stat is None or stat.state in "ZX":
+        return None
+    command = (read_once(f"/proc/{pid}/cmdline") or "").replace("\0", " ")
+    return Member(pid, stat.ppid, stat.started_ticks, any(mark in command for mark in _HELPER_MARKS))
+
+
+def assign_roles(members: Mapping[int, Member], serving: Iterable[int]) -> dict[int, str]:
+    """Say what each process is for.
+
+    `serving` are the processes whose probe page has seen a loop or a request: they are the workers, their ancestors the
+    masters, and their childless siblings workers that still boot. Without any, childless processes are the workers.
+    """
+    parents = {pid: member.ppid for pid, member in members.items() if not member.helper}
+    leaves = parents.keys() - set(parents.values())
+    workers = set(serving) & parents.keys()
+    spawners = {parents[pid] for pid in workers} & parents.keys() - workers
+    booting = {pid for pid in leaves if parents[pid] in spawners}
+    workers = workers | booting if workers else leaves
+    masters = {ancestor for pid in workers for ancestor in _ancestors(pid, parents)} - workers
+    return {pid: WORKER if pid in workers else MASTER if pid in masters else OTHER for pid in members}
+
+
+def _ancestors(pid: int, parents: Mapping[int, int]) -> list[int]:
+    chain: list[int] = []
+    while (pid := parents.get(pid, 0)) in parents and pid not in chain:
+        chain.append(pid)
+    return chain
