@@ -1,7 +1,7 @@
 """Which load to try next, and whether the last one broke the app. Pure: no clock, no processes.
 
-A coarse geometric ramp from a low rate finds the first load that fails; bisection (geometric mean) then closes in. A first
-failure that is not gross is repeated once, because one disturbed second on a shared machine must not set the capacity.
+A coarse geometric ramp from a low rate finds the first load that fails; bisection (geometric mean) then closes in. A
+first failure that is not gross is repeated once: one disturbed second on a shared machine must not set the capacity.
 """
 
 import math
@@ -93,7 +93,9 @@ def judge(window: ClientWindow, slo: Slo, *, open_model: bool) -> Judgement:
     if open_model and figures.scheduled:
         shortfall = figures.scheduled - completed
         if shortfall > max((1 - PLATEAU_SHARE) * figures.scheduled, PLATEAU_SLACK_REQUESTS):
-            breaches.append(f"only {completed} of {figures.scheduled} arrivals were served: goodput has reached a plateau")
+            breaches.append(
+                f"only {completed} of {figures.scheduled} arrivals were served: goodput has reached a plateau"
+            )
             gross = gross or completed < GROSS_PLATEAU_SHARE * figures.scheduled
     return Judgement(breaches, gross)
 

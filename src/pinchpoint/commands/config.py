@@ -1,5 +1,6 @@
 """What a run was asked to do, validated before anything starts."""
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pinchpoint.errors import UsageError
 
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+LOOPBACK_HOSTS = frozenset({"localhost"})
 SHORTEST_BUDGET_S = 20.0
 """Boot, warm-up, a baseline and a ramp of a few steps do not fit into less."""
 DEFAULT_USER_STEPS = (10, 50, 100, 200)
@@ -139,12 +140,19 @@ def check_host(url: str, allow_hosts: tuple[str, ...]) -> None:
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not host:
         raise UsageError(f"--url {url!r} is not an address; write it like http://127.0.0.1:8000")
-    if host in LOOPBACK_HOSTS or host.startswith("127.") or host in allow_hosts:
+    if host in LOOPBACK_HOSTS or _is_loopback(host) or host in allow_hosts:
         return
     raise UsageError(
         f"{host} is not this machine: a stress test against somebody's server is an attack; "
         f"if it is yours to break, say so with --allow-host {host}"
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def split_cpus(workers: int) -> tuple[frozenset[int] | None, frozenset[int] | None]:

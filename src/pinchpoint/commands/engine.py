@@ -1,4 +1,4 @@
-"""The live run: warm up, baseline, ramp to failure, close in, overload, recover, profile. Records; draws no conclusions.
+"""The live run: warm up, baseline, ramp to failure, close in, overload, recover, profile. Records, concludes nothing.
 
 Every load level is a *step*: told to the generator, held, judged by the client's figures, written to the recording.
 """
@@ -28,6 +28,8 @@ LOOK_S = 0.1
 """How often the engine looks at its children while a step runs."""
 ROWS_GRACE_S = 0.6
 """How long after a step its last digest may take to arrive."""
+LEAST_COVERAGE = 0.5
+"""Share of a step that digests must cover: below it the generator, not the server, was silent."""
 DRAIN_S = 10.0
 MOST_USERS = 5_000
 SETTLE_SHARE = 0.25
@@ -127,9 +129,7 @@ class Engine:
 
     def _next_load(self) -> float | None:
         if self._open_model:
-            return next_rate(
-                self._trials, start=BASELINE_RPS, highest=HIGHEST_RATE_RPS, width=SEARCH_WIDTH
-            )
+            return next_rate(self._trials, start=BASELINE_RPS, highest=HIGHEST_RATE_RPS, width=SEARCH_WIDTH)
         # The baseline already held the first step's population.
         return next_users(self._trials, steps=self.session.config.users, highest=MOST_USERS)
 
@@ -179,13 +179,13 @@ class Engine:
             self._wait_until(t_start_s + seconds)
         except TargetError as error:
             died = Judgement([str(error)], gross=True)
-            self._record(phase, load, t_start_s, session.clock(), settle_s, died)
+            self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
             raise
         t_end_s = session.clock()
         generator.idle(self._segment + 1_000_000)
         window = self._window(t_start_s + settle_s, t_end_s)
         judgement = judge(window, self.slo, open_model=self._open_model)
-        self._record(phase, load, t_start_s, t_end_s, settle_s, judgement)
+        self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
         self.progress.done(phase, load, unit, window, judgement)
         if not judgement.passed and not generator.wait_drained(min(DRAIN_S, max(self._left_s(), 1.0))):
             self._note(f"after {load:.0f} {unit} requests were still in flight {DRAIN_S:.0f} s later")
@@ -215,11 +215,16 @@ class Engine:
             if self._rows and max(row["t1_s"] for row in self._rows[-self.session.config.processes :]) >= t1_s - LOOK_S:
                 break
             self.sleep(LOOK_S / 4)
-        return client_figures(self._rows, t0_s, t1_s)
+        window = client_figures(self._rows, t0_s, t1_s)
+        if window.covered_s < LEAST_COVERAGE * (t1_s - t0_s):
+            message = (
+                f"the load generator reported nothing for most of {t1_s - t0_s:.1f} s; see load-0.log in the run folder"
+            )
+            raise MeasurementError(message)
+        return window
 
-    def _record(
-        self, phase: Phase, load: float, t_start_s: float, t_end_s: float, settle_s: float, judgement: Judgement
-    ) -> None:
+    def _record(self, phase: Phase, load: float, times: tuple[float, float, float], judgement: Judgement) -> None:
+        t_start_s, settle_s, t_end_s = times
         self.session.event(
             "step",
             index=self._step,

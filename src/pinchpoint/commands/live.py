@@ -29,8 +29,8 @@ def describe(name: str, offered: float | None, unit: str, window: ClientWindow, 
     p95 = units.milliseconds(window.latency.p95) if window.latency is not None else "n/a"
     error_rate = units.percent(window.error_rate)
     outcome = "ok" if judgement.passed else "BREACH: " + "; ".join(judgement.breaches)
-    level = _level(offered, unit)
-    return f"{name:<16} {level:>11}  goodput {units.rate(window.goodput_rps):>10}  p95 {p95:>8}  errors {error_rate:>6}  {outcome}"
+    measured = f"goodput {units.rate(window.goodput_rps):>10}  p95 {p95:>8}  errors {error_rate:>6}"
+    return f"{name:<16} {_level(offered, unit):>11}  {measured}  {outcome}"
 
 
 class PlainProgress:
@@ -46,17 +46,19 @@ class PlainProgress:
         return
 
     def watch(self, latest: Callable[[], SampleRow | None]) -> None:
-        """Plain lines show no server figures."""
+        """Ignore it: plain lines show no server figures."""
 
     def phase(self, name: str, offered: float | None, unit: str, seconds: float) -> None:
-        """A step is told when it is done."""
+        """Say nothing yet: a step is told when it is done."""
 
     def tick(self, rows: list[DigestRow]) -> None:
-        """Plain lines do not move."""
+        """Ignore it: plain lines do not move."""
 
     def done(self, name: str, offered: float | None, unit: str, window: ClientWindow, judgement: Judgement) -> None:
         """Print the step."""
-        self._console.print(describe(name, offered, unit, window, judgement), highlight=False, markup=False, soft_wrap=True)
+        self._console.print(
+            describe(name, offered, unit, window, judgement), highlight=False, markup=False, soft_wrap=True
+        )
 
     def note(self, message: str) -> None:
         """Print the sentence."""
@@ -76,7 +78,9 @@ class LiveProgress(PlainProgress):
         self._cpu: float | None = None
         self._rows: list[DigestRow] = []
         self._now = ("starting", "")
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=REFRESH_PER_S, transient=True)
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=REFRESH_PER_S, transient=True
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -89,7 +93,7 @@ class LiveProgress(PlainProgress):
         """Take where the newest server sample is to be had."""
         self._latest = latest
 
-    def phase(self, name: str, offered: float | None, unit: str, seconds: float) -> None:
+    def phase(self, name: str, offered: float | None, unit: str, seconds: float) -> None:  # noqa: ARG002 - Progress
         """Show the new phase."""
         self._now = (name, _level(offered, unit))
 

@@ -1,7 +1,7 @@
 """`pinchpoint run`: one live run from configuration to report, with every way out ending in a readable folder."""
 
 import contextlib
-import datetime
+import datetime as dt
 import importlib.metadata
 import platform
 import signal
@@ -28,7 +28,17 @@ from pinchpoint.monitoring.facts import host_facts
 from pinchpoint.recording import LABEL_FILE, RUN_FILE, load_run, new_run_folder, write_json
 from pinchpoint.stress.ramp import Slo
 
-VERSIONED = ("fastapi", "gunicorn", "locust", "psutil", "py-spy", "sqlalchemy", "starlette", "uvicorn", "uvicorn-worker")
+VERSIONED = (
+    "fastapi",
+    "gunicorn",
+    "locust",
+    "psutil",
+    "py-spy",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+    "uvicorn-worker",
+)
 
 
 @dataclass(frozen=True)
@@ -87,14 +97,14 @@ def _check_fault(config: RunConfig) -> None:
 
 def run_id() -> str:
     """Name a run by its start, sortable."""
-    return datetime.datetime.now(tz=datetime.UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    return dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
 
 
 def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
     """`run.json`; the fault's name is not in it, except where the user's own words (`argv`) hold it."""
     return {
         "id": folder.name,
-        "started_at": datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds"),
+        "started_at": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
         "argv": list(config.argv),
         "budget_s": config.budget_s,
         "partial": True,

@@ -1,0 +1,191 @@
+"""The command line: parses, calls a command, prints the result on stdout and everything else on stderr."""
+
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from pinchpoint import __version__
+from pinchpoint.commands.config import RunConfig, parse_counts
+from pinchpoint.commands.options import configure, cores, settings
+from pinchpoint.errors import ExitCode, PinchpointError
+
+app = typer.Typer(
+    help="Find the load at which a Python web app breaks, and name the one resource that breaks it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+talk = Console(stderr=True)
+RUNS = Path("runs")
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line; what follows `--` is the server command of `run`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command: list[str] = []
+    if "--" in words:
+        cut = words.index("--")
+        words, command = words[:cut], words[cut + 1 :]
+    try:
+        defaults = settings(Path.cwd()) if words else {}
+        app(args=words, obj=tuple(command), default_map={"run": defaults, "sweep": _without(defaults, "workers")})
+    except PinchpointError as error:
+        talk.print(f"pinchpoint: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    sys.exit(ExitCode.DONE)
+
+
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pinchpoint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find the load at which a Python web app breaks, and name the one resource that breaks it."""
+
+
+def _with_options(
+    body: Callable[..., None], *extra: inspect.Parameter, leave_out: frozenset[str] = frozenset()
+) -> Callable[..., None]:
+    """Give a command `configure`'s options beside its own, so that no option is declared twice."""
+    shared = [one for one in inspect.signature(configure).parameters.values() if one.name not in leave_out]
+
+    @functools.wraps(body)
+    def command(**values: object) -> None:
+        body(**values)
+
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [context, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*shared, *extra))]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command
+
+
+def _option(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+AS_JSON = Annotated[bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")]
+
+
+def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
+    """Find the limit of an app and name its bottleneck.
+
+    `pinchpoint run` presses the reference app; `pinchpoint run app.main:app` your own, under gunicorn;
+    `pinchpoint run --url http://127.0.0.1:8000 -- COMMAND…` whatever COMMAND starts.
+    """
+    from pinchpoint.commands.run import execute  # noqa: PLC0415 - `--help` should not load scientific libraries
+    from pinchpoint.report.terminal import render_summary  # noqa: PLC0415
+
+    config: RunConfig = replace(configure(**options), command=ctx.obj)
+    result = execute(config, talk)
+    if result.rebuilt is not None:
+        if as_json:
+            typer.echo(json.dumps(result.rebuilt.report))
+        else:
+            render_summary(result.rebuilt.report, Console())
+            _wrote(result.rebuilt.paths)
+    _leave(result.exit_code, result.problem)
+
+
+def sweep(*, ctx: typer.Context, workers: str, as_json: bool, **options: Any) -> None:
+    """Run once per worker count under the same load, and name the best count."""
+    from pinchpoint.commands.sweep import run_sweep  # noqa: PLC0415 - as above
+    from pinchpoint.report.sweep import render_sweep  # noqa: PLC0415
+
+    counts = parse_counts(workers, "--workers")
+    config = replace(configure(**options), command=ctx.obj)
+    result = run_sweep(config, counts, talk, cores())
+    if as_json:
+        typer.echo(json.dumps(result.sweep))
+    elif result.sweep:
+        render_sweep(result.sweep, Console())
+        _wrote({"sweep": result.folder})
+    _leave(result.exit_code, result.problem)
+
+
+app.command("run")(_with_options(run, _option("as_json", AS_JSON, default=False)))
+app.command("sweep")(
+    _with_options(
+        sweep,
+        _option(
+            "workers", Annotated[str, typer.Option(help="Worker counts to compare, such as 1,2,4.")], default="1,2"
+        ),
+        _option("as_json", AS_JSON, default=False),
+        leave_out=frozenset({"workers", "profile"}),
+    )
+)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/latest.")] = RUNS / "latest",
+    *,
+    as_json: AS_JSON = False,
+) -> None:
+    """Rebuild every output of a recorded run, whole or cut short; needs no server."""
+    from pinchpoint.commands.rebuild import rebuild  # noqa: PLC0415 - as above
+    from pinchpoint.report.terminal import render_summary  # noqa: PLC0415
+
+    rebuilt = rebuild(folder)
+    if as_json:
+        typer.echo(json.dumps(rebuilt.report))
+        return
+    render_summary(rebuilt.report, Console())
+    _wrote(rebuilt.paths)
+
+
+@app.command()
+def runs(folder: Annotated[Path, typer.Argument(help="Where the runs are.")] = RUNS) -> None:
+    """List recorded runs, newest first."""
+    from rich.table import Table  # noqa: PLC0415
+
+    from pinchpoint import units  # noqa: PLC0415
+    from pinchpoint.commands.runs import list_runs  # noqa: PLC0415
+
+    lines = list_runs(folder)
+    if not lines:
+        talk.print(f"no runs in {folder}; `pinchpoint run` makes one", highlight=False)
+        return
+    table = Table("run", "started", "target", "verdict", "sustainable", box=None)
+    for line in lines:
+        verdict = (line.verdict or "no report") + (" (partial)" if line.partial else "")
+        table.add_row(line.id, line.started_at, line.target, verdict, units.rate(line.sustainable_rps))
+    Console().print(table)
+
+
+def _wrote(paths: dict[str, Path]) -> None:
+    for path in paths.values():
+        talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _leave(code: ExitCode, problem: str | None) -> None:
+    if problem:
+        talk.print(f"pinchpoint: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if code:
+        raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""The options that `run` and `sweep` share: declared once, turned into a `RunConfig` once."""
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pinchpoint.commands.config import (
+    RunConfig,
+    parse_budget,
+    parse_counts,
+    parse_cpus,
+    parse_env,
+)
+from pinchpoint.errors import UsageError
+
+SETTINGS_TABLE = "tool.pinchpoint in pyproject.toml"
+LOAD, SERVER, OUTPUT, LIMITS = "Load", "Server", "Output", "Limits"
+
+
+def configure(  # the one list of options; each is documented where it is declared
+    target: Annotated[
+        str | None, typer.Argument(metavar="[MODULE:APP]", help="Your ASGI app; left out: the reference app.")
+    ] = None,
+    *,
+    budget: Annotated[str, typer.Option(help="All the time the run may take, such as 60s, 3m, 1m30s.")] = "3m",
+    fault: Annotated[str | None, typer.Option(help="Switch on a known bottleneck of the reference app.")] = None,
+    model: Annotated[
+        str,
+        typer.Option(rich_help_panel=LOAD, help="`rate`: open, arrivals per second. `users`: closed, Locust users."),
+    ] = "rate",
+    scenario: Annotated[
+        str | None, typer.Option(rich_help_panel=LOAD, help="Bundled load pack; default `items`.")
+    ] = None,
+    locustfile: Annotated[
+        Path | None, typer.Option("--locustfile", "-f", rich_help_panel=LOAD, help="Any Locust file, unchanged.")
+    ] = None,
+    get: Annotated[list[str] | None, typer.Option(rich_help_panel=LOAD, help="Press GET PATH; repeatable.")] = None,
+    users: Annotated[
+        str, typer.Option(rich_help_panel=LOAD, help="Populations of the users model, then doubling.")
+    ] = "10,50,100,200",
+    dwell: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=LOAD, help="Seconds each load level is held; default from the budget."),
+    ] = None,
+    max_users: Annotated[int, typer.Option(rich_help_panel=LOAD, min=1, help="Cap on users of the rate model.")] = 128,
+    processes: Annotated[int, typer.Option(rich_help_panel=LOAD, min=1, help="Load processes.")] = 1,
+    seed: Annotated[int, typer.Option(rich_help_panel=LOAD, help="Seed of the arrival schedule.")] = 1,
+    p95: Annotated[
+        float, typer.Option(rich_help_panel=LIMITS, min=1, help="Limit on the 95th percentile, ms.")
+    ] = 500.0,
+    max_errors: Annotated[
+        float, typer.Option(rich_help_panel=LIMITS, min=0, max=100, help="Limit on failed responses, percent.")
+    ] = 1.0,
+    workers: Annotated[int, typer.Option(rich_help_panel=SERVER, min=1, help="gunicorn workers.")] = 1,
+    worker_class: Annotated[str | None, typer.Option(rich_help_panel=SERVER, help="gunicorn worker class.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(rich_help_panel=SERVER, min=1, help="Threads a gthread worker has.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=SERVER, min=1, max=65535, help="Port of the target; default: a free one."),
+    ] = None,
+    ready: Annotated[str, typer.Option(rich_help_panel=SERVER, help="Path polled until the target answers.")] = "/",
+    python: Annotated[
+        str | None, typer.Option(rich_help_panel=SERVER, help="The app's own interpreter, such as .venv/bin/python.")
+    ] = None,
+    cwd: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=SERVER, exists=True, file_okay=False, help="Folder the target starts in."),
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(rich_help_panel=SERVER, help="NAME=VALUE for the target; repeatable.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=SERVER, help="Address of the server that the command after `--` starts."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(rich_help_panel=SERVER, help="A host, not this machine, that is yours to press.")
+    ] = None,
+    server_cpus: Annotated[
+        str | None, typer.Option(rich_help_panel=SERVER, help="CPUs of the target, such as 0 or 0-3, or `any`.")
+    ] = None,
+    load_cpus: Annotated[
+        str | None, typer.Option(rich_help_panel=LOAD, help="CPUs of the generator, or `any`.")
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option(rich_help_panel=OUTPUT, help="Flame graphs at low load and near the limit.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(rich_help_panel=OUTPUT, help="Run folder; default runs/<id>.")] = None,
+    force: Annotated[bool, typer.Option(rich_help_panel=OUTPUT, help="Overwrite a non-empty --out.")] = False,
+) -> RunConfig:
+    """Turn the options of `run` and `sweep` into a configuration.
+
+    Raises:
+        UsageError: an option's value makes no sense.
+
+    """
+    if model not in {"rate", "users"}:
+        raise UsageError(f"--model {model!r}: choose `rate` (arrivals per second) or `users` (Locust users)")
+    if locustfile is not None and not locustfile.is_file():
+        raise UsageError(f"--locustfile {locustfile}: there is no such file")
+    return RunConfig(
+        target=target,
+        url=url,
+        fault=fault,
+        python=python,
+        cwd=cwd,
+        port=port,
+        ready_path=ready if ready.startswith("/") else f"/{ready}",
+        workers=workers,
+        worker_class=worker_class,
+        threads=threads,
+        env=parse_env(env or []),
+        model=model,
+        scenario=scenario,
+        locustfile=locustfile,
+        get_paths=tuple(get or ()),
+        users=parse_counts(users, "--users"),
+        dwell_s=dwell,
+        max_users=max_users,
+        processes=processes,
+        budget_s=parse_budget(budget),
+        p95_ms=p95,
+        max_error_rate=max_errors / 100,
+        server_cpus=_cpus(server_cpus, "--server-cpus"),
+        load_cpus=_cpus(load_cpus, "--load-cpus"),
+        pin=server_cpus is None and load_cpus is None,
+        profile=profile,
+        seed=seed,
+        out=out,
+        force=force,
+        allow_hosts=tuple(allow_host or ()),
+        argv=tuple(sys.argv[1:]),
+    )
+
+
+def _cpus(text: str | None, option: str) -> frozenset[int] | None:
+    return None if text in {None, "any"} else parse_cpus(str(text), option)
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """Read `[tool.pinchpoint]` of the user's `pyproject.toml`, as defaults that flags override.
+
+    Raises:
+        UsageError: the file is not TOML, or a setting is no option's name.
+
+    """
+    try:
+        with (folder / "pyproject.toml").open("rb") as file:
+            table = tomllib.load(file).get("tool", {}).get("pinchpoint", {})
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read pyproject.toml in {folder}: {error}") from error
+    known = set(configure.__annotations__) - {"return", "target"}
+    values = {key.replace("-", "_"): value for key, value in table.items()}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"[{SETTINGS_TABLE}] has no setting {unknown[0]!r}; `pinchpoint run --help` lists the options")
+    return values
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0))

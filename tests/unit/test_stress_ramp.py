@@ -1,0 +1,145 @@
+"""The ramp's decisions, as tables of loads and outcomes."""
+
+import pytest
+
+from pinchpoint.clientstats import ClientWindow
+from pinchpoint.records import ClientFigures, Latency
+from pinchpoint.stress.ramp import Slo, Trial, bracket, judge, next_rate, next_users
+
+SLO = Slo(p95_ms=500.0, max_error_rate=0.01)
+
+
+def window(
+    *, scheduled: int = 200, ok: int = 200, failed: int = 0, p95: float | None = 20.0, empty_seconds: int = 0
+) -> ClientWindow:
+    """Build a step's client window of two seconds."""
+    latency = None if p95 is None else Latency(p50=p95 / 2, p90=p95 * 0.9, p95=p95, p99=p95 * 1.2, max=p95 * 2)
+    figures = ClientFigures(
+        cpu_share=0.1,
+        runq_share=0.0,
+        send_lag_ms_p99=0.2,
+        scheduled=scheduled,
+        started=scheduled,
+        unsent=0,
+        ok=ok,
+        failed=failed,
+        inflight_mean=1.0,
+        users=16,
+        service_ms_p50=10.0,
+        errors={"503": failed} if failed else {},
+        empty_seconds=empty_seconds,
+    )
+    completed = ok + failed
+    return ClientWindow(
+        figures=figures,
+        goodput_rps=ok / 2,
+        started_rps=scheduled / 2,
+        error_rate=failed / completed if completed else None,
+        latency=latency,
+    )
+
+
+def test_a_step_within_every_limit_passes() -> None:
+    """No breach, not gross."""
+    judgement = judge(window(), SLO, open_model=True)
+
+    assert judgement.passed
+    assert not judgement.gross
+
+
+@pytest.mark.parametrize(
+    ("figures", "word", "gross"),
+    [
+        (window(p95=501.0), "p95 501 ms", False),
+        (window(p95=1600.0), "p95 1600 ms", True),
+        (window(ok=196, failed=4), "2.0% of responses failed", False),
+        (window(ok=150, failed=50), "50 x 503", True),
+        (window(ok=180), "plateau", False),
+        (window(ok=100), "plateau", True),
+        (window(ok=0, p95=None, empty_seconds=2), "no response for 2 s", True),
+    ],
+)
+def test_each_limit_is_a_breach_of_its_own(figures: ClientWindow, word: str, gross: bool) -> None:
+    """The breach says which limit, with numbers; far beyond it is gross."""
+    judgement = judge(figures, SLO, open_model=True)
+
+    assert word in "; ".join(judgement.breaches)
+    assert judgement.gross is gross
+
+
+def test_a_single_failure_among_few_requests_is_no_breach() -> None:
+    """One of 40 is 2.5 %, and says nothing about 1 %."""
+    assert judge(window(scheduled=40, ok=39, failed=1), SLO, open_model=True).passed
+
+
+def test_failures_are_completions_not_a_plateau() -> None:
+    """A server that answers everything with 503 fails by its error rate, not by goodput."""
+    judgement = judge(window(ok=0, failed=200, p95=None), SLO, open_model=True)
+
+    assert [breach for breach in judgement.breaches if "plateau" in breach] == []
+
+
+def test_a_closed_population_has_no_plateau_to_fall_short_of() -> None:
+    """Users wait for their answers: what they did not ask for is not missing."""
+    assert judge(window(scheduled=500, ok=100), SLO, open_model=False).passed
+
+
+def rates(outcome: dict[float, bool], *, gross: bool = True) -> list[float]:
+    """Let the ramp search an app that passes up to its capacity; return the loads it tried."""
+    trials: list[Trial] = []
+    capacity = max(load for load, passed in outcome.items() if passed)
+    while (load := next_rate(trials, start=20.0, highest=20_000.0, width=0.05)) is not None:
+        passed = load <= capacity
+        trials.append(Trial(load, passed, gross=gross and not passed))
+    return [trial.load for trial in trials]
+
+
+@pytest.mark.parametrize("capacity", [3.0, 45.0, 700.0, 9_000.0])
+def test_the_search_brackets_the_capacity_within_its_width(capacity: float) -> None:
+    """Whatever the capacity, the largest load that passed lies within 5 % below it."""
+    tried = rates({capacity: True})
+    passed = [load for load in tried if load <= capacity]
+
+    assert capacity / 1.05 <= max(passed) <= capacity
+
+
+def test_the_ramp_doubles_until_it_fails_then_bisects() -> None:
+    """The first loads are powers of two times the start."""
+    assert rates({100.0: True})[:5] == [20.0, 40.0, 80.0, 160.0, pytest.approx((80 * 160) ** 0.5)]
+
+
+def test_a_first_failure_that_is_not_gross_is_repeated_once() -> None:
+    """A disturbed second must not set the capacity; a second failure does."""
+    trials = [Trial(20.0, passed=True), Trial(40.0, passed=False)]
+    assert next_rate(trials, start=20.0, highest=1e4, width=0.05) == 40.0
+
+    cleared = [*trials, Trial(40.0, passed=True)]
+    assert bracket(cleared) == (40.0, None)
+    assert next_rate(cleared, start=20.0, highest=1e4, width=0.05) == 80.0
+
+    confirmed = [*trials, Trial(40.0, passed=False)]
+    assert next_rate(confirmed, start=20.0, highest=1e4, width=0.05) == pytest.approx((20 * 40) ** 0.5)
+
+
+def test_an_app_that_fails_at_the_lowest_load_ends_the_search() -> None:
+    """Below half a request per second there is nothing to judge."""
+    trials = [Trial(load, passed=False, gross=True) for load in (20.0, 5.0, 1.25)]
+
+    assert next_rate(trials, start=20.0, highest=1e4, width=0.05) is None
+
+
+def test_a_load_that_never_fails_ends_at_the_highest_rate() -> None:
+    """The cap itself is tried, then the search ends with no upper bound."""
+    trials = [Trial(20.0, passed=True), Trial(30.0, passed=True)]
+    assert next_rate(trials, start=20.0, highest=30.0, width=0.05) is None
+    assert bracket(trials) == (30.0, None)
+
+
+def test_users_follow_the_given_steps_then_double_until_one_fails() -> None:
+    """10, 50, then 100, 200; a failing population is the last."""
+    passed = [Trial(10, passed=True), Trial(50, passed=True)]
+    assert next_users([], steps=(10, 50), highest=500) == 10
+    assert next_users(passed[:1], steps=(10, 50), highest=500) == 50
+    assert next_users(passed, steps=(10, 50), highest=500) == 100
+    assert next_users([*passed, Trial(300, passed=True)], steps=(10, 50), highest=500) is None
+    assert next_users([*passed, Trial(100, passed=False)], steps=(10, 50), highest=500) is None
