@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Everything CI checks, from a fresh clone: install, lint, types, tests, and the tests again on the built wheel.
+#   --with-servers   install PostgreSQL, Prometheus and Chromium with apt if they are missing (also when CI=true)
+#   other arguments  go to the first pytest run
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+step() { say "" && say "== $* (at $SECONDS s)"; }
+
+missing_servers() {
+    local -A packages=([postgres]=postgresql [prometheus]=prometheus [chromium]=chromium)
+    local program
+    for program in "${!packages[@]}"; do
+        # Debian keeps the PostgreSQL server off PATH.
+        if ! command -v "$program" >/dev/null && ! compgen -G "/usr/lib/postgresql/*/bin/$program" >/dev/null; then
+            printf '%s ' "${packages[$program]}"
+        fi
+    done
+}
+
+install_servers() {
+    local -a missing
+    read -ra missing <<<"$(missing_servers)"
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    if ! command -v apt-get >/dev/null || [[ $EUID -ne 0 ]]; then
+        say "not root on Debian: ${missing[*]} stay missing, and the tests that need them are skipped"
+        return 0
+    fi
+    step "apt-get install ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2; then
+        say "warning: apt-get failed; the tests that need ${missing[*]} are skipped"
+    fi
+}
+
+# The wheel in an environment of its own, with a copy of the tests and no sources in sight.
+test_wheel() {
+    local room=$1
+    .venv/bin/python -m build --outdir "$room/dist" . >"$room/build.log" 2>&1 || {
+        cat "$room/build.log" >&2
+        return 1
+    }
+    .venv/bin/python -m venv "$room/venv"
+    install "$room/venv/bin/python" "$(echo "$room"/dist/*.whl)[dev]"
+    mkdir "$room/tests"
+    cp -r tests/unit tests/support tests/conftest.py "$room/tests/"
+    cp pyproject.toml "$room/"
+    (
+        cd "$room"
+        venv/bin/pinchpoint --version
+        venv/bin/pinchpoint run --help >/dev/null
+        venv/bin/pytest -q tests/unit
+    )
+}
+
+servers=${CI:-false}
+if [[ ${1:-} == --with-servers ]]; then
+    servers=true
+    shift
+fi
+if [[ $servers == true ]]; then
+    install_servers
+fi
+ensure_venv dev
+step "style and types"
+scripts/lint.sh
+step "tests"
+.venv/bin/pytest -q "$@"
+step "tests on the wheel"
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+test_wheel "$room"
+left_out=$(missing_servers)
+say ""
+say "all checks passed in $SECONDS s${left_out:+; without tests that need: $left_out}"

@@ -1,0 +1,70 @@
+"""What every test relies on: nothing left behind, and a reason for each skip."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTLE_S = 3.0
+"""How long something a test has stopped may take to be gone."""
+
+HELPERS = ("resource_tracker", "forkserver")
+"""Processes of Python's own `multiprocessing`, which live as long as the interpreter."""
+
+
+def _children() -> set[tuple[int, str]]:
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        try:
+            # Dead but not reaped counts too: it is a leak of ours.
+            command = " ".join(child.cmdline()) or f"{child.name()} ({child.status()})"
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.ZombieProcess:
+            command = "zombie"
+        if not any(helper in command for helper in HELPERS):
+            found.add((child.pid, command))
+    return found
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.is_alive()}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a child process or a thread behind. Fixtures of wider scope were there before."""
+    threads, pids = _threads(), {pid for pid, _ in _children()}
+    yield
+    deadline_s = time.monotonic() + SETTLE_S
+    while True:
+        left = [f"process {pid}: {command}" for pid, command in _children() if pid not in pids]
+        left += [f"thread {thread.name}" for thread in _threads() - threads]
+        if not left:
+            return
+        if time.monotonic() > deadline_s:
+            pytest.fail("left behind: " + "; ".join(left))
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def checkout() -> Path:
+    """Return the root of the checkout; skips where only the wheel is installed."""
+    if not (ROOT / "src" / "pinchpoint").is_dir():
+        pytest.skip("needs the checkout; this run tests the installed wheel")
+    return ROOT
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, with the reason and the way out."""
+    if item.get_closest_marker("postgres") and not (
+        shutil.which("postgres") or any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    ):
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    if item.get_closest_marker("browser") and not (shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("Chromium is not installed: apt-get install chromium")
