@@ -1,0 +1,1 @@
+"""What is measured: the reference service, its gunicorn configuration and its known faults."""

@@ -1,0 +1,73 @@
+"""The reference app: a small, ordinary FastAPI service whose limits are known.
+
+Run it with `gunicorn -c app/gunicorn_conf.py app.main:app` from a checkout, or as `pinchpoint.app.main:app` installed.
+"""
+
+import atexit
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from .accounts import hash_password
+from .accounts import router as accounts_router
+from .boot import discard, prepare
+from .database import make_engine, prepare_database
+from .faults import activate
+from .items import router as items_router
+from .settings import Settings, load_settings
+from .telemetry import add_metrics
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Create and seed the tables before the first request; give the connections back after the last."""
+    engine = app.state.engine
+    try:
+        await prepare_database(engine, hash_password)
+        app.state.on_serving()
+        yield
+    finally:
+        await engine.dispose()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the app; no connection is opened before it serves."""
+    app = FastAPI(title="pinchpoint reference app", lifespan=lifespan, redirect_slashes=False)
+    faults = activate(settings.fault, settings.fault_severity)
+    pool = faults.pool
+    app.state.settings = settings
+    app.state.faults = faults
+    app.state.on_serving = lambda: None
+    app.state.engine = make_engine(
+        settings.url,
+        pool_size=pool.size if pool else settings.pool_size,
+        max_overflow=pool.overflow if pool else settings.max_overflow,
+        pool_timeout_s=pool.timeout_s if pool else settings.pool_timeout_s,
+    )
+    # The busiest routes come first: routes are tried in order.
+    app.include_router(items_router)
+    app.include_router(accounts_router)
+    app.add_api_route("/", root, tags=["service"])
+    app.add_api_route("/health", health, tags=["service"])
+    if settings.metrics:
+        add_metrics(app)
+    return app
+
+
+async def root() -> dict[str, str]:
+    """Say hello: the cheapest request there is."""
+    return {"message": "Hello from the pinchpoint reference app"}
+
+
+async def health() -> dict[str, str]:
+    """Say that the process serves. The database is not asked: a slow one must not get the workers restarted."""
+    return {"status": "ok"}
+
+
+_run_dir = prepare(os.environ)
+if _run_dir is not None:
+    # uvicorn alone: no master to clean up.
+    atexit.register(discard, _run_dir)
+app = create_app(load_settings())
