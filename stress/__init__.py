@@ -1,0 +1,1 @@
+"""What pushes: arrivals, the ramp, the load processes and their scenarios."""
