@@ -68,7 +68,7 @@ def parse_groups(text: str) -> dict[str, str]:
     for line in text.splitlines():
         number, _, rest = line.partition(":")
         names, separator, path = rest.partition(":")
-        if not separator or not number.isdigit():
+        if not separator or not number.isdecimal():
             continue
         for name in names.split(","):
             groups[name] = path
@@ -104,7 +104,7 @@ def _folders(mount: Mount, group: str) -> tuple[Path, ...]:
 def parse_cpu_max(text: str) -> float | None:
     """Return the limit in cores from version 2's `cpu.max` (`max 100000` or `QUOTA PERIOD`); None for no limit."""
     words = text.split()
-    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit() or int(words[1]) == 0:  # noqa: PLR2004
+    if len(words) != 2 or not words[0].isdecimal() or not words[1].isdecimal() or int(words[1]) == 0:  # noqa: PLR2004
         return None
     return int(words[0]) / int(words[1])
 
@@ -129,7 +129,7 @@ def parse_throttling(data: bytes, version: int) -> tuple[int | None, int | None,
 def parse_memory_limit(text: str) -> int | None:
     """Return a memory limit in bytes; `max` and version 1's huge numbers are none."""
     word = text.strip()
-    if not word.isdigit() or int(word) >= _UNLIMITED_BYTES:
+    if not word.isdecimal() or int(word) >= _UNLIMITED_BYTES:
         return None
     return int(word)
 

@@ -166,7 +166,9 @@ class Sampler:
     def stop(self) -> None:
         """End after the tick in progress; stopping twice, or before the start, is fine."""
         self._stop.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        if self._thread.ident is None:
+            self._close()
+        elif self._thread is not threading.current_thread():
             self._thread.join(_JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
