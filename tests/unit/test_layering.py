@@ -18,7 +18,7 @@ PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}
 LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.scenarios.")
 """Importing locust replaces sockets, sleep and threads in the importing process."""
 
-GEVENT = {"locust", "gevent", "geventhttpclient"}
+LOCUST = {"locust", "geventhttpclient"}
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,10 @@ def broken_rules(module: str, found: set[Import]) -> Iterator[str]:
             of_probe = item.relative and item.name.startswith("pinchpoint.monitoring.probe")
             if top not in sys.stdlib_module_names and not of_probe:
                 yield f"{module} imports {item.name}: the probe has the standard library only"
-        if top in GEVENT and not module.startswith(LOCUST_USERS):
+        if top in LOCUST and not module.startswith(LOCUST_USERS):
             yield f"{module} imports {item.name}: only the Locust plugin and locustfiles may"
+        if top == "gevent" and part != "stress":
+            yield f"{module} imports {item.name}: green threads stay in the load generator"
         if module == "pinchpoint.guard" and top not in sys.stdlib_module_names:
             yield f"{module} imports {item.name}: the guard runs alone"
 
