@@ -1,0 +1,133 @@
+"""Style and behaviour of the flame graph. `SCOPE` is replaced by the graph's id, so that several fit on one page.
+
+Neither may contain `]]>` or `</`; a test checks it.
+"""
+
+STYLE = """
+#SCOPE{background:#fff;color:#1c1e21;display:block}
+#SCOPE .paper{fill:#fff}
+#SCOPE text{fill:#1c1e21}
+#SCOPE .title{font:600 15px system-ui,sans-serif}
+#SCOPE .muted{font-family:system-ui,sans-serif;font-size:12px;fill:#4b5158}
+#SCOPE .faint{font-family:system-ui,sans-serif;font-size:12px;fill:#757b83}
+#SCOPE .f{cursor:pointer}
+#SCOPE .f rect{stroke:#fff;stroke-width:.7}
+#SCOPE .f text{fill:#14161a;pointer-events:none}
+#SCOPE .f:hover rect{stroke:#14161a;stroke-width:1}
+#SCOPE .app rect,#SCOPE rect.app{fill:#f4a742}
+#SCOPE .framework rect,#SCOPE rect.framework{fill:#90bdf0}
+#SCOPE .library rect,#SCOPE rect.library{fill:#83d0b3}
+#SCOPE .stdlib rect,#SCOPE rect.stdlib{fill:#d8d2c2}
+#SCOPE .native rect,#SCOPE rect.native{fill:#cbaae6}
+#SCOPE .pinchpoint rect,#SCOPE rect.pinchpoint{fill:#f3a9c3}
+#SCOPE .thread rect,#SCOPE rect.thread{fill:#bcc2ca}
+#SCOPE .f.above rect{opacity:.55}
+#SCOPE .f.hit rect{fill:#e8358f}
+#SCOPE .f.hit text{fill:#fff}
+#SCOPE .bar{display:flex;gap:6px;justify-content:flex-end;align-items:center;font:12px system-ui,sans-serif;color:#4b5158}
+#SCOPE input{width:120px;font:inherit;padding:2px 6px;border:1px solid #b5bac1;border-radius:4px;background:#fff;color:#1c1e21}
+#SCOPE button{font:inherit;padding:2px 8px;border:1px solid #b5bac1;border-radius:4px;background:#f2f3f5;color:#1c1e21;cursor:pointer}
+#SCOPE .hits{white-space:nowrap}
+@media (prefers-color-scheme:dark){
+#SCOPE{background:#16181c;color:#e6e8eb}
+#SCOPE .paper{fill:#16181c}
+#SCOPE text{fill:#e6e8eb}
+#SCOPE .muted,#SCOPE .bar{fill:#b4bac2;color:#b4bac2}
+#SCOPE .faint{fill:#8d949d}
+#SCOPE .f text{fill:#14161a}
+#SCOPE .f rect{stroke:#16181c}
+#SCOPE .f:hover rect{stroke:#fff}
+#SCOPE .app rect,#SCOPE rect.app{fill:#e09a3c}
+#SCOPE .framework rect,#SCOPE rect.framework{fill:#7ba6d8}
+#SCOPE .library rect,#SCOPE rect.library{fill:#6cb99c}
+#SCOPE .stdlib rect,#SCOPE rect.stdlib{fill:#b5af9f}
+#SCOPE .native rect,#SCOPE rect.native{fill:#b592d1}
+#SCOPE .pinchpoint rect,#SCOPE rect.pinchpoint{fill:#dd90ac}
+#SCOPE .thread rect,#SCOPE rect.thread{fill:#8e959e}
+#SCOPE .f.hit rect{fill:#ff5ca8}
+#SCOPE input{background:#22252b;color:#e6e8eb;border-color:#4a5058}
+#SCOPE button{background:#2b2f36;color:#e6e8eb;border-color:#4a5058}
+}
+"""
+
+SCRIPT = """
+(function () {
+  'use strict';
+  var svg = document.getElementById('SCOPE');
+  if (!svg) { return; }
+  var CHAR = 6.7, NS = 'http://www.w3.org/2000/svg';
+  var info = svg.querySelector('.info'), idle = info.textContent;
+  var hits = svg.querySelector('.hits'), input = svg.querySelector('input');
+  var frames = Array.prototype.map.call(svg.querySelectorAll('g.f'), function (g) {
+    var rect = g.querySelector('rect'), tip = g.querySelector('title').textContent;
+    return {
+      g: g, rect: rect, tip: tip, name: tip.split('\\n', 1)[0], y: +rect.getAttribute('y'),
+      x: parseFloat(rect.getAttribute('x')), w: parseFloat(rect.getAttribute('width'))
+    };
+  });
+  var view = { x: 0, w: 100, y: -1 };
+  function fit(frame, x, w, px) {
+    var text = frame.g.querySelector('text');
+    var room = Math.floor((w / 100 * px - 7) / CHAR);
+    var label = frame.name.length <= room ? frame.name : room >= 3 ? frame.name.slice(0, room - 1) + '\\u2026' : '';
+    if (!text) {
+      if (!label) { return; }
+      text = document.createElementNS(NS, 'text');
+      text.setAttribute('dx', 4);
+      text.setAttribute('y', frame.y + 12);
+      frame.g.appendChild(text);
+    }
+    text.setAttribute('x', x + '%');
+    text.textContent = label;
+  }
+  function draw() {
+    var px = svg.getBoundingClientRect().width || 1200;
+    frames.forEach(function (frame) {
+      var above = frame.y < view.y;
+      var shown = above ? frame.x <= view.x + 1e-4 && frame.x + frame.w >= view.x + view.w - 1e-4
+        : frame.x >= view.x - 1e-4 && frame.x + frame.w <= view.x + view.w + 1e-4;
+      frame.g.style.display = shown ? '' : 'none';
+      frame.g.classList.toggle('above', above && shown);
+      if (!shown) { return; }
+      var x = above ? 0 : (frame.x - view.x) / view.w * 100, w = above ? 100 : frame.w / view.w * 100;
+      frame.rect.setAttribute('x', x + '%');
+      frame.rect.setAttribute('width', w + '%');
+      fit(frame, x, w, px);
+    });
+  }
+  function zoom(frame) { view = frame; draw(); }
+  function reset() { view = { x: 0, w: 100, y: -1 }; draw(); }
+  function matcher(query) {
+    try { var re = new RegExp(query, 'i'); return function (text) { return re.test(text); }; } catch (error) {
+      var plain = query.toLowerCase();
+      return function (text) { return text.toLowerCase().indexOf(plain) >= 0; };
+    }
+  }
+  function search() {
+    var query = input.value.trim(), test = matcher(query), spans = [];
+    frames.forEach(function (frame) {
+      var hit = query !== '' && test(frame.tip.split('\\n', 2).join(' '));
+      frame.g.classList.toggle('hit', hit);
+      if (hit) { spans.push([frame.x, frame.x + frame.w]); }
+    });
+    spans.sort(function (a, b) { return a[0] - b[0] || b[1] - a[1]; });
+    var sum = 0, end = 0;
+    spans.forEach(function (span) {
+      if (span[1] > end) { sum += span[1] - Math.max(span[0], end); end = span[1]; }
+    });
+    hits.textContent = query === '' ? '' : 'matched ' + sum.toFixed(1) + ' %';
+  }
+  frames.forEach(function (frame) {
+    frame.g.addEventListener('click', function () { zoom(frame); });
+    frame.g.addEventListener('mouseenter', function () { info.textContent = frame.tip.split('\\n').join('  \\u00b7  '); });
+    frame.g.addEventListener('mouseleave', function () { info.textContent = idle; });
+  });
+  input.addEventListener('input', search);
+  svg.querySelector('.reset').addEventListener('click', reset);
+  window.addEventListener('keydown', function (event) {
+    if (event.key === 'Escape') { input.value = ''; search(); reset(); }
+  });
+  window.addEventListener('resize', draw);
+  draw();
+})();
+"""
