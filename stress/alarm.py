@@ -1,7 +1,7 @@
 """Sleep in gevent to the microsecond.
 
-gevent's own timers end up to 1 ms late: libev rounds epoll's timeout up to a full millisecond (`ev_epoll.c`), which would
-bias every latency that counts from a scheduled arrival.
+gevent's own timers end up to 1 ms late: libev rounds epoll's timeout up to a full millisecond (`ev_epoll.c`), which
+would bias every latency that counts from a scheduled arrival.
 """
 
 import ctypes

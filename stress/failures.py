@@ -50,5 +50,6 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
             continue
         seen.append(link)
         yield link
-        inner = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
+        hidden = (getattr(link, name, None) for name in ("original", "reason"))
+        inner = (link.__cause__, link.__context__, *hidden, *link.args)
         queue.extend(item for item in inner if isinstance(item, BaseException))

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import select
 import socket
 import sys
@@ -12,15 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, Self
 
-from pinchpoint.stress.arrivals import Spacing, share, share_users
-from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
-from pinchpoint.stress.scenarios import PATHS_FILE, PATHS_VARIABLE, SCENARIOS
-
 from pinchpoint.errors import MeasurementError, UsageError
 from pinchpoint.processes import Command
 from pinchpoint.recording import LineTail
 from pinchpoint.records import Model
 from pinchpoint.rows import DigestRow
+from pinchpoint.stress.arrivals import Spacing, share, share_users
+from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
+from pinchpoint.stress.scenarios import PATHS_FILE, PATHS_VARIABLE, SCENARIOS
 
 PLUGIN = "pinchpoint.stress.plugin"
 DEFAULT_SCENARIO = "items"
@@ -30,6 +30,8 @@ ANSWER_S = 5.0
 """A load process that does not take a command for this long hangs."""
 
 REASON_LINES = 20
+_LOG_PREFIX = re.compile(r"^\[[^\]]*\] \S+/[A-Z]+/[\w.]+: ")
+"""Time, machine and logger of a line of Locust's log."""
 
 
 class Child(Protocol):
@@ -361,7 +363,7 @@ class Generator:
     def _fail(self, index: int, complaint: str) -> NoReturn:
         process = self._processes[index]
         reason = process.error or _last_line(process.child.log_tail(REASON_LINES)) or "it printed nothing"
-        raise MeasurementError(f"load generator {index} failed: {complaint}: {reason}; see generator-{index}.log")
+        raise MeasurementError(f"load generator {index} failed, {complaint}: {reason}; see generator-{index}.log")
 
 
 def _take_in(process: _Process, message: dict[str, Any]) -> None:
@@ -380,5 +382,5 @@ def _take_in(process: _Process, message: dict[str, Any]) -> None:
 
 
 def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [_LOG_PREFIX.sub("", line.strip()) for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

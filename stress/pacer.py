@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import gevent
 from gevent.event import Event
 from gevent.hub import Waiter, get_hub
+
 from pinchpoint.stress.alarm import Alarm
 from pinchpoint.stress.arrivals import Arrivals, Rate, even_marks, poisson_marks
 from pinchpoint.stress.control import Segment
@@ -65,6 +66,8 @@ class Pacer:
         self._arrivals: Arrivals | None = None
         self._dispatcher: gevent.Greenlet | None = None
         self._target: int | None = None
+        self.population: int | None = None
+        """Users that the segment asks for, also after its end; None in the rate model."""
         self._admitted = 0
         self._epoch = 0
         self.segment = 0
@@ -79,7 +82,7 @@ class Pacer:
 
     @property
     def target_users(self) -> int | None:
-        """Population asked for; None in the rate model and when idle."""
+        """Population to keep up now; None in the rate model and when nothing is offered."""
         return self._target
 
     def begin(self, segment: Segment) -> float:
@@ -87,7 +90,7 @@ class Pacer:
         self.idle(segment.id)
         now_s = self._clock()
         if segment.model == "users":
-            self._target = segment.users
+            self._target = self.population = segment.users
             self._dispatcher = gevent.spawn(self._expire, now_s + segment.duration_s)
             self._wake_free()
         else:
@@ -103,6 +106,7 @@ class Pacer:
             self._dispatcher.kill(block=False)
             self._dispatcher = None
         self.segment = segment
+        self.population = None
         self._close()
 
     def pause(self, visit: Visit, think: Callable[[], float]) -> None:
@@ -120,8 +124,8 @@ class Pacer:
         while True:
             if self._admit(visit):
                 if wake_s is None:
-                    # Locust's users start their first task at once.
-                    wake_s = visit.free_s + (think() if visit.iterations else 0.0)
+                    # Locust's users start their first task at once; a rested one thinks from when it is called.
+                    wake_s = self._clock() + (think() if visit.iterations else 0.0)
                 self._sleep_until(wake_s)
                 if visit.epoch == self._epoch:
                     self._start(visit, wake_s, None)
@@ -174,12 +178,13 @@ class Pacer:
         free = _Free(visit)
         self._free.append(free)
         try:
-            return free.waiter.get()
+            handed_s: float | None = free.waiter.get()
         except BaseException:
             # Killed while waiting: nobody may hand it an arrival any more.
             if free in self._free:
                 self._free.remove(free)
             raise
+        return handed_s
 
     def _claim(self) -> float | None:
         """Take the oldest due arrival, unless a user that has been free longer waits for it."""

@@ -24,14 +24,14 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, DefaultTaskSet, TaskSet
 from locust.user.users import PytestUser
-from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
-from pinchpoint.stress.digest import Digest, run_queue_s
-from pinchpoint.stress.failures import kind_of
-from pinchpoint.stress.pacer import Pacer, Visit
 
 from pinchpoint.clientstats import SETUP_PREFIX
 from pinchpoint.errors import MeasurementError
 from pinchpoint.recording import LineWriter
+from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
+from pinchpoint.stress.digest import Digest, run_queue_s
+from pinchpoint.stress.failures import kind_of
+from pinchpoint.stress.pacer import Pacer, Visit
 
 VISIT = "pinchpoint_visit"
 """Attribute of a user's greenlet that holds its `Visit`."""
@@ -80,15 +80,20 @@ class Plugin:
 
     def install(self) -> None:
         """Register everything; call before `locust.main.main()`."""
-        locust.events.init.add_listener(self._on_init)
-        locust.events.request.add_listener(self._on_request)
-        locust.events.user_error.add_listener(self._on_user_error)
-        locust.events.spawning_complete.add_listener(self._on_test_started)
+        events: Any = locust.events
+        events.init.add_listener(self._on_init)
+        events.request.add_listener(self._on_request)
+        events.user_error.add_listener(self._on_user_error)
+        events.spawning_complete.add_listener(self._on_test_started)
         # `DefaultTaskSet` runs once per user, right after `User.on_start`: there the first task waits.
-        DefaultTaskSet.on_start = lambda taskset: taskset.wait()
-        TaskSet.wait = self._paced(TaskSet.wait)
-        FastHttpSession.request = self._timed(FastHttpSession.request, {})
-        HttpSession.request = self._timed(HttpSession.request, {"timeout": self._settings.timeout_s})
+        root: Any = DefaultTaskSet
+        root.on_start = lambda taskset: taskset.wait()
+        tasks: Any = TaskSet
+        tasks.wait = self._paced(tasks.wait)
+        fast: Any = FastHttpSession
+        fast.request = self._timed(fast.request, {})
+        plain: Any = HttpSession
+        plain.request = self._timed(plain.request, {"timeout": self._settings.timeout_s})
 
     def _on_init(self, environment: Any, **_: Any) -> None:
         """Take the population and the statistics out of Locust's hands, whatever its configuration files say."""
@@ -100,7 +105,7 @@ class Plugin:
         hooks = environment.events.request._handlers  # noqa: SLF001 - Locust cannot switch its statistics off
         hooks[:] = [hook for hook in hooks if not getattr(hook, "__qualname__", "").startswith("Runner.__init__")]
         if any(issubclass(cls, PytestUser) for cls in environment.user_classes):
-            self._fail("the Locust file holds pytest functions; write User classes with tasks instead")
+            self.fail("the Locust file holds pytest functions; write User classes with tasks instead")
         for cls in environment.user_classes:
             self._bound_timeouts(cls)
         for handler in logging.getLogger().handlers:
@@ -227,7 +232,7 @@ class Plugin:
         if started < first or in_setup:
             return
         if not self._visits:
-            self._fail(f"no user got through on_start: {self._last_error or 'it ended without an error'}")
+            self.fail(f"no user got through on_start: {self._last_error or 'it ended without an error'}")
         self._ready = True
         gc.collect()
         gc.freeze()
@@ -241,7 +246,7 @@ class Plugin:
         try:
             user = self._environment.runner.spawn_users({name: 1})[0]
         except Exception as error:  # noqa: BLE001 - anything may happen in a user's __init__
-            self._fail(f"{name} cannot be created: {type(error).__name__}: {error}")
+            self.fail(f"{name} cannot be created: {type(error).__name__}: {error}")
         visit = Visit()
         visit.since_dial = len(self._visits) * 7 % REDIAL_AFTER  # spread, so that users do not redial all at once
         setattr(user.greenlet, VISIT, visit)
@@ -270,8 +275,8 @@ class Plugin:
     def _flush(self) -> None:
         """End the row in force and write it."""
         segment = self._pacer.segment
-        target = self._pacer.target_users
-        users = len(self._visits) if target is None else min(target, len(self._visits))
+        asked, there = self._pacer.population, len(self._visits)
+        users = there if asked is None else min(asked, there)
         row = self._digest.render(self._digest.cut(), segment, users, lambda: gevent.sleep(0))
         self._writer.write(row)
 
@@ -324,13 +329,13 @@ class Plugin:
         except OSError:
             self._end(0)
 
-    def _fail(self, message: str) -> None:
+    def fail(self, message: str) -> None:
         """Tell the engine why there will be no load, and end."""
         self._tell({"event": "error", "message": message})
         self._end(1)
 
     def _crash(self, greenlet: Any) -> None:
-        self._fail(f"the load generator failed: {type(greenlet.exception).__name__}: {greenlet.exception}")
+        self.fail(f"the load generator failed: {type(greenlet.exception).__name__}: {greenlet.exception}")
 
     def _end(self, code: int) -> None:
         """Exit at once: the engine is gone or knows why, and users may hang in requests."""
@@ -362,14 +367,11 @@ def main() -> None:
     plugin = Plugin(settings, channel)
     plugin.install()
     sys.argv += ["--headless", "--only-summary", "--loglevel", "WARNING"]
+    run: Any = locust.main.main
     try:
-        locust.main.main()
-    except SystemExit as end:
-        if end.code:
-            plugin._fail("Locust refused the Locust file or its arguments")  # noqa: SLF001 - the same module
-        raise
+        run()
     except Exception as error:  # noqa: BLE001 - the Locust file runs arbitrary code when it is loaded
-        plugin._fail(f"{type(error).__name__}: {error}")  # noqa: SLF001
+        plugin.fail(f"the Locust file cannot be loaded: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

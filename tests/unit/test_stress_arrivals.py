@@ -1,0 +1,126 @@
+"""The schedule of arrivals is exact: its integral, its order, its spread, and what nobody claimed."""
+
+import math
+import statistics
+from itertools import islice, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinchpoint.stress.arrivals import Arrivals, Rate, even_marks, poisson_marks, share, share_users
+
+
+def all_due(rate: Rate, start_s: float = 0.0, phase: float = 0.5) -> list[float]:
+    """Every arrival of an even schedule."""
+    arrivals = Arrivals(rate, start_s, even_marks(phase))
+    arrivals.advance(math.inf)
+    due: list[float] = []
+    while (claimed := arrivals.claim()) is not None:
+        due.append(claimed)
+    return due
+
+
+@pytest.mark.parametrize(
+    ("rate", "now_s", "due"),
+    [
+        # constant: the k-th arrival is at (k + 0.5) / rate
+        (Rate(1, 1, 10), 0.0, 0),
+        (Rate(1, 1, 10), 0.499, 0),
+        (Rate(1, 1, 10), 0.5, 1),
+        (Rate(1, 1, 10), 1.499, 1),
+        (Rate(1, 1, 10), 9.6, 10),
+        (Rate(1, 1, 10), 1e9, 10),
+        (Rate(0.2, 0.2, 10), 2.5, 1),
+        (Rate(1000, 1000, 1), 0.1, 100),
+        # ramp from 0: the integral is slope t² / 2
+        (Rate(0, 10, 10), 1.0, 1),
+        (Rate(0, 10, 10), 2.0, 2),
+        (Rate(0, 10, 10), 10.0, 50),
+        # ramp down to 0
+        (Rate(10, 0, 10), 5.0, 38),
+        (Rate(10, 0, 10), 10.0, 50),
+        # no load at all
+        (Rate(0, 0, 10), 1e9, 0),
+    ],
+)
+def test_as_many_arrivals_are_due_as_the_integral_of_the_rate_says(rate: Rate, now_s: float, due: int) -> None:
+    """A table of rates and instants, each with its exact count."""
+    assert Arrivals(rate, 0.0, even_marks()).advance(now_s) == due
+
+
+@given(
+    st.floats(min_value=0, max_value=500),
+    st.floats(min_value=0, max_value=500),
+    st.floats(min_value=0.1, max_value=10),
+)
+def test_a_ramp_keeps_its_integral_and_its_order(start_rps: float, end_rps: float, duration_s: float) -> None:
+    """Count, order and bounds hold for every straight line."""
+    rate = Rate(start_rps, end_rps, duration_s)
+    due = all_due(rate, start_s=100.0)
+    assert abs(len(due) - rate.total()) <= 0.5 + 1e-6
+    assert due == sorted(due)
+    assert all(100.0 <= time_s <= 100.0 + duration_s for time_s in due)
+    slope = (end_rps - start_rps) / duration_s
+    for index, time_s in enumerate(due):
+        elapsed_s = time_s - 100.0
+        assert start_rps * elapsed_s + slope * elapsed_s**2 / 2 == pytest.approx(index + 0.5, rel=1e-6, abs=1e-6)
+
+
+def test_poisson_gaps_have_the_mean_and_the_variance_of_an_exponential() -> None:
+    """Fixed seed, 20,000 gaps: mean 1 and variance 1, within four standard errors (1/√n and √8/√n)."""
+    marks = list(islice(poisson_marks(7), 20_000))
+    gaps = [after - before for before, after in pairwise([0.0, *marks])]
+    assert statistics.fmean(gaps) == pytest.approx(1.0, abs=4 / math.sqrt(20_000))
+    assert statistics.variance(gaps) == pytest.approx(1.0, abs=4 * math.sqrt(8 / 20_000))
+
+
+def test_the_same_seed_gives_the_same_arrivals_and_another_seed_others() -> None:
+    """A run can be repeated."""
+    assert list(islice(poisson_marks(3), 5)) == list(islice(poisson_marks(3), 5))
+    assert list(islice(poisson_marks(3), 5)) != list(islice(poisson_marks(4), 5))
+
+
+def test_two_phases_interleave() -> None:
+    """Two processes at half the rate together are as even as one at the whole rate."""
+    rate = Rate(5, 5, 2)
+    both = sorted(all_due(rate, phase=0.25) + all_due(rate, phase=0.75))
+    assert both == pytest.approx(all_due(Rate(10, 10, 2)))
+
+
+def test_the_oldest_due_arrival_is_claimed_first_and_a_returned_claim_again() -> None:
+    """Claims are first come, first served."""
+    arrivals = Arrivals(Rate(1, 1, 3), 0.0, even_marks())
+    assert arrivals.claim() is None
+    assert arrivals.advance(2.0) == 2
+    assert arrivals.claim() == 0.5
+    arrivals.give_back(0.5)
+    assert [arrivals.claim(), arrivals.claim(), arrivals.claim()] == [0.5, 1.5, None]
+
+
+def test_what_is_due_and_unclaimed_at_the_end_is_unsent() -> None:
+    """Arrivals that are not due yet were never offered."""
+    arrivals = Arrivals(Rate(1, 1, 10), 0.0, even_marks())
+    arrivals.advance(3.0)
+    arrivals.claim()
+    assert arrivals.waiting == 2
+    assert arrivals.close() == 2
+    assert (arrivals.next_due_s, arrivals.claim(), arrivals.advance(99.0)) == (None, None, 0)
+
+
+@pytest.mark.parametrize("numbers", [(-1, 1, 1), (1, -1, 1), (1, 1, 0), (1, 1, -1), (math.inf, 1, 1), (1, math.nan, 1)])
+def test_a_rate_without_a_schedule_is_refused(numbers: tuple[float, float, float]) -> None:
+    """Better a clear error than an endless loop."""
+    with pytest.raises(ValueError, match="no schedule"):
+        Rate(*numbers)
+
+
+@given(st.floats(min_value=0, max_value=1e5), st.integers(min_value=1, max_value=9), st.integers(0, 500))
+def test_a_load_is_split_exactly(rate_rps: float, parts: int, users: int) -> None:
+    """Nothing is lost between processes, and nobody gets more than one user more than another."""
+    rates = [share(rate_rps, part, parts) for part in range(parts)]
+    assert math.fsum(rates) == pytest.approx(rate_rps, rel=1e-12)
+    assert all(rate >= 0 for rate in rates)
+    populations = [share_users(users, part, parts) for part in range(parts)]
+    assert sum(populations) == users
+    assert max(populations) - min(populations) <= 1
