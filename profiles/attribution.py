@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pinchpoint.profiles.folded import Frame, Stack, Stacks
+    from pinchpoint.records import ProfileKind
 
 Category = Literal["app", "framework", "library", "stdlib", "native", "pinchpoint", "thread"]
 
@@ -55,28 +56,29 @@ _STDLIB_ZIP = re.compile(r"(?:^|.*/)(python\d+\.zip/.*)")
 _PROBE = re.compile(r"(?:^|.*/)(monitoring/probe/.*)")
 _SCRIPT = re.compile(r"(?:^|.*/)((?:bin|Scripts)/([^/]+))")
 _OUR_APP = "pinchpoint/app/"
+_LOOP_FILES = (
+    "asyncio/base_events.py",
+    "asyncio/events.py",
+    "asyncio/runners.py",
+    "uvicorn/server.py",
+    "uvicorn/_compat.py",
+)
 
 
 @lru_cache(maxsize=16_384)
 def owner_of_file(file: str) -> str:
     """Name the owner of a source file: `app`, a top-level package of site-packages, `stdlib`, `native` or our probe."""
     path = file.replace("\\", "/")
-    if not path:
-        return NATIVE
-    if path.startswith("<"):
-        return STDLIB  # <frozen importlib>, or the <string> that dataclasses and namedtuples are made from
     if _PROBE.fullmatch(path):
         return PROBE
     if match := _PACKAGES.fullmatch(path):
-        inside = match[2]
-        if inside.startswith(_OUR_APP):
-            return APP
-        return inside.split("/", 1)[0].removesuffix(".py").split(".", 1)[0] or NATIVE
-    if _STDLIB.fullmatch(path) or _STDLIB_ZIP.fullmatch(path):
+        return APP if match[2].startswith(_OUR_APP) else re.split(r"[/.]", match[2], maxsplit=1)[0] or NATIVE
+    # <frozen importlib>, or the <string> that dataclasses and namedtuples are made from
+    if path.startswith("<") or _STDLIB.fullmatch(path) or _STDLIB_ZIP.fullmatch(path):
         return STDLIB
     if (match := _SCRIPT.fullmatch(path)) and "." not in match[2]:
         return match[2]  # the launcher, such as .venv/bin/gunicorn
-    return APP if path.endswith((".py", ".pyx", ".pyi")) or "/" in path and ".so" not in path else NATIVE
+    return NATIVE if ".so" in path or ("/" not in path and not path.endswith((".py", ".pyx"))) else APP
 
 
 def owner(frame: Frame) -> str:
@@ -127,9 +129,18 @@ def place(frame: Frame) -> Place:
     return Place(frame.function, frame.file)
 
 
-def busy(stacks: Stacks, lines: Mapping[str, str] | None = None) -> Stacks:
-    """Leave out threads that wait for work. Shares of a profile are shares of what remains."""
-    return stacks.filter(lambda stack: leaf_tag(stack, lines) != "idle")
+def busy(stacks: Stacks, lines: Mapping[str, str] | None = None, kind: ProfileKind = "wall") -> Stacks:
+    """Leave out threads that wait for work. Shares of a profile are shares of what remains.
+
+    In a profile of running threads, sleepers are left out too: they were caught falling asleep or waking up.
+    """
+    asleep = {"idle"} if kind == "wall" else {"idle", "sleep"}
+    return stacks.filter(lambda stack: leaf_tag(stack, lines) not in asleep)
+
+
+def on_loop(stacks: Stacks) -> Stacks:
+    """Keep what ran on event loops: in a wall profile, the frames to blame here are those that block the loop."""
+    return stacks.filter(lambda stack: any(frame.file.endswith(_LOOP_FILES) for frame in stack))
 
 
 def blamed(stack: Stack) -> Frame | None:
@@ -192,7 +203,7 @@ def tally(stacks: Stacks) -> Tally:
 
 
 def hot_frames(stacks: Stacks) -> list[HotFrame]:
-    """Rank functions. First the app's, by the samples they asked for (blame); then the rest, by self, then by inclusive.
+    """Rank functions: the app's by the samples they asked for (blame), then the rest by self, then by inclusive.
 
     So the first entry owned by `app` is where to look. Shares are of the given stacks: pass them through `busy` first.
     """

@@ -1,7 +1,7 @@
 """Start py-spy on every worker at once, without stopping the workers, and keep what it saw.
 
-`--nonblocking`: a blocking py-spy stops every thread of the target at every sample (py-spy #872). What that tears is mended
-in `folded.tidy`. It reads memory and stops nothing, so several kinds can be taken of one process at the same time.
+`--nonblocking`: a blocking py-spy stops every thread of the target at every sample (py-spy #872). Reading without a
+stop tears some stacks (`folded.tidy` mends them), and lets several kinds be taken of one process at once.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def capture(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> CaptureOutcome:
-    """Take all the profiles at once and return when the last one is written; at most the longest duration plus ATTACH_S.
+    """Take all the profiles at once; return when the last is written, at most the longest duration plus ATTACH_S later.
 
     `root` is the project's folder: paths below it are kept relative to it. `launch` starts a child process.
     """
@@ -163,7 +163,7 @@ def capture(
 
 
 class CaptureSession:
-    """A capture under way, for callers that have other things to do: `done()` until true, `stop()`, then `collect()`."""
+    """A capture under way, for callers with other things to do: `done()` until true, `stop()`, then `collect()`."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
-"""Compare two profiles in seconds per request, the only unit that holds across loads. METHOD §6.4, Gregg's red/blue graphs.
+"""Compare two profiles in seconds per request, the only unit that holds across loads. METHOD §6.4.
 
-A function whose seconds per request grow with load meets contention (a lock, the GIL, a pool); a constant one is demand.
+A function whose seconds per request grow with load meets contention (a lock, the GIL, a pool); a constant one is
+demand. Gregg's red/blue graphs compare shares instead, and lie when the load differs.
 """
 
 from __future__ import annotations

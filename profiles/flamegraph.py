@@ -1,7 +1,7 @@
-"""An interactive flame graph in one SVG file: no reference leaves the file, and it works inside a page, alone or in a frame.
+"""An interactive flame graph in one SVG file that refers to nothing outside and works alone, in a page or in a frame.
 
-The root is on top, so that the widest frames are in sight first. A frame is a function (all its sampled lines); its width is
-its share of the samples. py-spy draws graphs too, but one recording of it gives either a graph or the stacks.
+The root is on top, so that the widest frames are in sight first. A frame is a function (all its sampled lines); its
+width is its share of the samples. py-spy draws graphs too, but one recording of it gives either a graph or the stacks.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ HEAD_PX = 92
 NOMINAL_PX = 1200
 """Text is fitted for this width until the script knows the real one."""
 CHAR_PX = 6.7
+LEGEND_CHAR_PX = 6.2
 LEGEND: tuple[tuple[Category, str], ...] = (
     ("app", "app"),
     ("framework", "framework"),
@@ -79,7 +80,7 @@ def build_tree(stacks: Stacks) -> Node:
 
 
 def boxes(root: Node) -> Iterator[Box]:
-    """Lay the tree out, children in the order of their names. Without recursion: stacks may be a thousand frames deep."""
+    """Lay the tree out, children by name. Without recursion: stacks may be a thousand frames deep."""
     pending = [Box(root, 0.0, 1.0, 0)]
     while pending:
         box = pending.pop()
@@ -101,10 +102,13 @@ def render_svg(stacks: Stacks, *, title: str, subtitle: str = "", lines: Mapping
     height = HEAD_PX + rows * ROW_PX + 8
     digest = hashlib.sha256(f"{title}\n{subtitle}\n{render(stacks)}".encode("utf-8", "replace")).hexdigest()
     name = f"flame-{digest[:10]}"
-    parts = [
+    opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" class="flame" width="100%" height="{height}"'
         f' font-family="ui-monospace,Menlo,Consolas,monospace" font-size="11" data-total="{root.samples}"'
-        f' role="img" aria-label="{_text(title)}">',
+        f' role="img" aria-label="{_text(title)}">'
+    )
+    parts = [
+        opening,
         f"<style>{STYLE.replace('SCOPE', name)}</style>",
         '<rect class="paper" width="100%" height="100%"/>',
         f'<text class="title" x="10" y="22">{_text(title)}</text>',
@@ -145,7 +149,7 @@ def _legend(stacks: Stacks) -> Iterator[str]:
         label = f"{words} {_percent(burnt[group] / stacks.total) if stacks.total else 'n/a'}"
         yield f'<rect class="{group}" x="{left}" y="51" width="11" height="11" rx="2"/>'
         yield f'<text class="muted" x="{left + 16}" y="61">{label}</text>'
-        left += 32 + int(len(label) * CHAR_PX)
+        left += 36 + int(len(label) * LEGEND_CHAR_PX)
     yield f'<text class="faint" x="{left}" y="61">(self)</text>'
 
 

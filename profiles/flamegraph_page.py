@@ -24,9 +24,11 @@ STYLE = """
 #SCOPE .f.above rect{opacity:.55}
 #SCOPE .f.hit rect{fill:#e8358f}
 #SCOPE .f.hit text{fill:#fff}
-#SCOPE .bar{display:flex;gap:6px;justify-content:flex-end;align-items:center;font:12px system-ui,sans-serif;color:#4b5158}
-#SCOPE input{width:120px;font:inherit;padding:2px 6px;border:1px solid #b5bac1;border-radius:4px;background:#fff;color:#1c1e21}
-#SCOPE button{font:inherit;padding:2px 8px;border:1px solid #b5bac1;border-radius:4px;background:#f2f3f5;color:#1c1e21;cursor:pointer}
+#SCOPE .bar{display:flex;gap:6px;justify-content:flex-end;align-items:center;color:#4b5158}
+#SCOPE .bar{font:12px system-ui,sans-serif}
+#SCOPE input,#SCOPE button{font:inherit;padding:2px 7px;border:1px solid #b5bac1;border-radius:4px;color:#1c1e21}
+#SCOPE input{width:120px;background:#fff}
+#SCOPE button{background:#f2f3f5;cursor:pointer}
 #SCOPE .hits{white-space:nowrap}
 @media (prefers-color-scheme:dark){
 #SCOPE{background:#16181c;color:#e6e8eb}
@@ -119,7 +121,8 @@ SCRIPT = """
   }
   frames.forEach(function (frame) {
     frame.g.addEventListener('click', function () { zoom(frame); });
-    frame.g.addEventListener('mouseenter', function () { info.textContent = frame.tip.split('\\n').join('  \\u00b7  '); });
+    var line = frame.tip.split('\\n').join('  \\u00b7  ');
+    frame.g.addEventListener('mouseenter', function () { info.textContent = line; });
     frame.g.addEventListener('mouseleave', function () { info.textContent = idle; });
   });
   input.addEventListener('input', search);

@@ -1,6 +1,6 @@
 """Folded stacks: one stack a line, root first, frames split by semicolons, then a space and a sample count.
 
-The format is that of Brendan Gregg's stackcollapse scripts as py-spy 0.4 writes it (`-f raw --threads --full-filenames`):
+The format of Brendan Gregg's stackcollapse scripts as py-spy 0.4 writes it (`-f raw --threads --full-filenames`):
 
     thread (7065): MainThread;<module> (/srv/shop.py:3);crunch (/srv/shop.py:11) 42
 """
@@ -8,7 +8,7 @@ The format is that of Brendan Gregg's stackcollapse scripts as py-spy 0.4 writes
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FrameKind = Literal["code", "thread", "process", "note"]
 
 PARTIAL = "[partial stack]"
-"""Stands above stacks whose root was not reached: a torn read of the profiler, or a greenlet, which has its own root."""
+"""Stands above stacks whose root was not reached: a torn read, or a greenlet, which has a root of its own."""
 
 _THREAD = re.compile(r"thread \((?:0x)?[0-9a-fA-F]+\)(?:: (?P<name>.*))?", re.DOTALL)
 _PROCESS = re.compile(r"process \d+(?::.*)?", re.DOTALL)
@@ -146,11 +146,47 @@ def thread_label(frame: Frame) -> str:
 def tidy(stacks: Stacks) -> Stacks:
     """Mend what a profiler that does not stop the process tears.
 
-    It walks from the leaf to the root through memory that changes under it. A frame without a file is such a misread: what
-    lies leafward of it was read first and holds, what lies rootward is cut. A stack that did not reach a root is put below
-    `PARTIAL`, so that a graph shows it in one place.
+    It walks from the leaf to the root through memory that changes under it. A frame without a file is such a misread:
+    what lies leafward of it was read first and holds, what lies rootward is cut. A stack that did not reach a root is
+    put below `PARTIAL`; functions, leaves and blame are still right, only its callers are missing.
     """
     return stacks.map(_mend)
+
+
+def graft(stacks: Stacks) -> tuple[Stacks, int]:
+    """Join partial stacks where their first function is most often called in whole stacks of the same thread.
+
+    Returns the stacks and how many samples were joined. For drawing only: the callers are likely, not seen.
+    """
+    callers: defaultdict[tuple[Stack, str, str], Counter[Stack]] = defaultdict(Counter)
+    for stack, count in stacks.counts.items():
+        head = _head(stack)
+        if _partial_at(stack) is None:
+            for index in range(len(head), len(stack)):
+                callers[head, stack[index].function, stack[index].file][stack[:index]] += count
+    joined = 0
+
+    def join(stack: Stack) -> Stack:
+        nonlocal joined
+        at = _partial_at(stack)
+        if at is None:
+            return stack
+        first = stack[at + 1]
+        known = callers.get((stack[:at], first.function, first.file))
+        if known is None:
+            return stack
+        joined += stacks.counts[stack]
+        return (*min(known, key=lambda prefix: (-known[prefix], len(prefix), prefix)), *stack[at + 1 :])
+
+    return stacks.map(join), joined
+
+
+def _head(stack: Stack) -> Stack:
+    return tuple(frame for frame in stack if frame.kind != "code")
+
+
+def _partial_at(stack: Stack) -> int | None:
+    return next((index for index, frame in enumerate(stack[:-1]) if frame.function == PARTIAL), None)
 
 
 def _mend(stack: Stack) -> Stack:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pinchpoint.profiles.attribution import busy, hot_frames
 from pinchpoint.profiles.flamegraph import render_svg
-from pinchpoint.profiles.folded import Frame, Stacks, merge, read, render, thread_label
+from pinchpoint.profiles.folded import Frame, Stacks, graft, merge, read, render, thread_label
 from pinchpoint.profiles.sources import lines_path, read_lines, write_lines
 from pinchpoint.records import Profile
 
@@ -42,13 +42,17 @@ class Rendered:
         """Return the `data` of a `profile` event."""
         one = self.profile
         return {
-            **{"phase": one.phase, "pid": one.pid, "profile_kind": one.kind},
-            **{"samples": one.samples, "path": one.path, "svg": one.svg},
+            "phase": one.phase,
+            "pid": one.pid,
+            "profile_kind": one.kind,
+            "samples": one.samples,
+            "path": one.path,
+            "svg": one.svg,
         }
 
 
 def load_profiles(recording: Recording) -> list[Profile]:
-    """Return the profiles that the recording's events name and whose folded files can be read, with their hot functions."""
+    """Return the profiles that the recording's events name and whose files can be read, with their hot functions."""
     profiles = []
     for event in recording.events:
         if event.get("kind") != "profile":
@@ -119,10 +123,12 @@ def _render(root: Path, profile: Profile, stacks: Stacks, rate_hz: int, workers:
     who = f"all {workers} workers" if profile.pid == ALL_WORKERS else f"worker {profile.pid}"
     title = f"{_WORDS[profile.kind]}, {_WORDS.get(profile.phase, profile.phase)}"
     lines = read_lines(folded)
-    graph = busy(stacks, lines).map(_forget_threads)
+    graph, joined = graft(busy(stacks, lines, profile.kind).map(_forget_threads))
     subtitle = f"{who} · {graph.total:,} samples at {rate_hz} Hz"
     if idle := stacks.total - graph.total:
-        subtitle += f" · {idle:,} samples of threads that waited for work are left out"
+        subtitle += f" · {idle:,} of waiting threads left out"
+    if joined:
+        subtitle += f" · {joined:,} torn ones joined to their usual callers"
     target = folded.with_suffix(".svg")
     temporary = target.with_suffix(".svg.tmp")
     temporary.write_text(render_svg(graph, title=title, subtitle=subtitle, lines=lines), encoding="utf-8")
@@ -147,12 +153,12 @@ def _from_event(data: dict[str, Any], root: Path) -> Profile | None:
         samples=stacks.total,
         path=str(data["path"]),
         svg=str(svg) if svg and _inside(root, str(svg)) is not None else None,
-        hot=hot_frames(busy(stacks, lines)),
+        hot=hot_frames(busy(stacks, lines, data["profile_kind"])),
     )
 
 
 def _inside(root: Path, name: str) -> Path | None:
-    """Return the path below the run folder; None for one that leads out of it, since recordings come from others too."""
+    """Return the path below the run folder; None when it leads out of it: recordings come from strangers too."""
     path = root / name
     if not name or Path(name).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
         return None

@@ -45,7 +45,7 @@ _WAIT_FILES = re.compile(
 _WAITS = re.compile(r"(?:^|\.)(?:wait|wait_for|acquire|get|put|join|_wait_for_tstate_lock|__enter__)$")
 _SELECT = re.compile(r"(?:^|/)selectors\.py$")
 _TAKES_WORK = re.compile(r"\.get\(|\.wait\(")
-_SLEEPS = re.compile(r"\bsleep\(")
+_SLEEPS = re.compile(r"^(?!.*\bawait\b).*\bsleep\(")
 _LOCKS = re.compile(r"\b(?:acquire|flock|lockf)\(")
 _NETWORK_CALLS = re.compile(r"\.(?:recv|recv_into|recvfrom|sendall|connect|accept|getaddrinfo|poll|select)\(")
 
@@ -64,12 +64,17 @@ def leaf_tag(stack: Stack, lines: Mapping[str, str] | None = None) -> Tag:
     text = (lines or {}).get(line_key(leaf), "")
     if _waits_for_work(code, text):
         return "idle"
-    if _SLEEPS.search(text):
-        return "sleep"
     if _WAIT_FILES.search(leaf.file) and _WAITS.search(leaf.function):
         return "pool-wait" if _asked_by(code, _POOLS) else "lock"
     if _in_database(code):
         return "db"
+    return _by_call(leaf, text)
+
+
+def _by_call(leaf: Frame, text: str) -> Tag:
+    """Read the line itself: a C function that waits leaves no frame."""
+    if _SLEEPS.search(text):
+        return "sleep"
     if _NETWORK_FILES.search(leaf.file) or _SELECT.search(leaf.file) or _NETWORK_CALLS.search(text):
         return "network"
     return "lock" if _LOCKS.search(text) else "compute"
@@ -96,7 +101,7 @@ def _is_wait(frame: Frame) -> bool:
 
 
 def _asked_by(code: list[Frame], pattern: re.Pattern[str]) -> bool:
-    """Tell whether the nearest frame outside the waiting primitives belongs to the pattern, or the leaf's own file does."""
+    """Tell whether the leaf's file, or the nearest one outside the waiting primitives, matches."""
     below = next((frame for frame in reversed(code) if not _WAIT_FILES.search(frame.file)), code[-1])
     return bool(pattern.search(below.file) or pattern.search(code[-1].file))
 
