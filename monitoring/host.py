@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,11 +84,19 @@ def parse_traffic(data: bytes) -> tuple[int, int] | None:
 
 def parse_counter_table(data: bytes, group: bytes, names: tuple[bytes, ...]) -> list[int | None]:
     """Return counters of `/proc/net/netstat` or `snmp`: a line of names and one of values, each led by `group`."""
-    lines = [line.split() for line in data.splitlines() if line.startswith(group + b":")]
+    lines = [line for line in data.splitlines() if line.startswith(group + b":")]
     if len(lines) != 2:  # noqa: PLR2004 - names and values
         return [None for _ in names]
-    values = dict(zip(*lines, strict=False))
-    return [int(values[name]) if name in values else None for name in names]
+    values = lines[1].split()
+    columns = _columns(lines[0], names)
+    return [int(values[column]) if column is not None and column < len(values) else None for column in columns]
+
+
+@lru_cache(maxsize=16)
+def _columns(header: bytes, names: tuple[bytes, ...]) -> list[int | None]:
+    """Find the columns once: netstat has 130 of them, and the same ones in every tick."""
+    found = header.split()
+    return [found.index(name) if name in found else None for name in names]
 
 
 def _available_bytes(meminfo: bytes) -> int:

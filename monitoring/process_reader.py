@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pinchpoint.rows import ProcessRow
 
 PSS_INTERVAL_S = 1.0
-PSS_COST_SHARE = 0.01
+PSS_COST_SHARE = 0.002
 """`smaps_rollup` walks the page tables under the target's mmap lock: a big process is asked less than once a second."""
 
 

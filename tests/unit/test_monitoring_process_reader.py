@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pinchpoint.monitoring.process_reader import PSS_COST_SHARE, ProcessReader
 from pinchpoint.monitoring.procfs import DescriptorBudget
 
@@ -109,7 +110,7 @@ def test_a_process_that_is_gone_has_no_row() -> None:
 
 
 def test_a_costly_page_table_walk_is_repeated_rarely() -> None:
-    """A walk of 50 ms is worth 5 s: it holds up the target's own memory calls."""
+    """A walk of 50 ms is worth 25 s: it holds up the target's own memory calls."""
     now_s = [0.0]
 
     def timer() -> float:
