@@ -4,6 +4,7 @@ The process that starts first (gunicorn's master, or uvicorn alone) makes them a
 environment, so that all workers agree. Standard library only: gunicorn's master imports it.
 """
 
+import atexit
 import os
 import secrets
 import shutil
@@ -20,8 +21,8 @@ _PREPARED_BY = "PINCHPOINT_APP_PREPARED_BY"
 def prepare(environ: MutableMapping[str, str]) -> Path | None:
     """Fill in the run folder and the secret where the user named none.
 
-    Returns the temporary run folder that the caller must remove at its end, or None when there is nothing to remove.
-    A folder of its own for each boot means the same 10,000 items each time, and nothing left in a checkout.
+    Returns the temporary run folder that this process removes at its exit, or None when the user named one. A fresh
+    folder for each boot means the same 10,000 items each time, and nothing left in a checkout.
     """
     environ.setdefault(JWT_SECRET, secrets.token_urlsafe(48))
     if RUN_DIR in environ:
@@ -29,27 +30,32 @@ def prepare(environ: MutableMapping[str, str]) -> Path | None:
         return None
     folder = Path(tempfile.mkdtemp(prefix="pinchpoint-app-"))
     environ[RUN_DIR] = str(folder)
+    # With the owner's pid: a forked worker that exits must not take the folder from the others.
+    atexit.register(_discard, folder, os.getpid())
     return folder
 
 
-def prepare_master(environ: MutableMapping[str, str]) -> Path | None:
+def prepare_master(environ: MutableMapping[str, str]) -> None:
     """Prepare for several workers: `prepare`, and a metrics folder that holds no file of an earlier boot.
 
     Does nothing on a reload (HUP, same master) nor in a re-executed master (USR2, child of the old one): their
     workers share what stands already.
     """
     if environ.get(_PREPARED_BY) in {str(os.getpid()), str(os.getppid())}:
-        return None
+        return
     environ[_PREPARED_BY] = str(os.getpid())
-    folder = prepare(environ)
+    prepare(environ)
     metrics = Path(environ.setdefault(MULTIPROC_DIR, str(Path(environ[RUN_DIR]) / "metrics")))
     metrics.mkdir(parents=True, exist_ok=True)
     for stale in metrics.glob("*.db"):
         stale.unlink()
-    return folder
 
 
-def discard(folder: Path | None) -> None:
-    """Remove a run folder made by `prepare`; one that is gone already is fine."""
-    if folder is not None:
+def keep() -> None:
+    """Leave the run folder in place: a re-executed master goes on using it."""
+    atexit.unregister(_discard)
+
+
+def _discard(folder: Path, owner_pid: int) -> None:
+    if os.getpid() == owner_pid:
         shutil.rmtree(folder, ignore_errors=True)

@@ -42,7 +42,7 @@ def _package() -> str:
 
 _boot = importlib.import_module(f"{_package()}.boot")
 # Before anything imports prometheus_client, which looks at the environment once.
-_run_dir: Path | None = _boot.prepare_master(os.environ)
+_boot.prepare_master(os.environ)
 _settings = importlib.import_module(f"{_package()}.settings").load_settings()
 
 
@@ -104,6 +104,6 @@ def child_exit(_server: "Arbiter", worker: "Worker") -> None:
 
 
 def on_exit(server: "Arbiter") -> None:
-    """Remove the run folder this master made, unless a re-executed master goes on using it."""
-    if not server.reexec_pid:
-        _boot.discard(_run_dir)
+    """Keep the run folder when a re-executed master goes on using it; else it goes at exit."""
+    if server.reexec_pid:
+        _boot.keep()

@@ -3,7 +3,6 @@
 Run it with `gunicorn -c app/gunicorn_conf.py app.main:app` from a checkout, or as `pinchpoint.app.main:app` installed.
 """
 
-import atexit
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ from fastapi import FastAPI
 
 from .accounts import hash_password
 from .accounts import router as accounts_router
-from .boot import discard, prepare
+from .boot import prepare
 from .database import make_engine, prepare_database
 from .faults import activate
 from .items import router as items_router
@@ -66,8 +65,6 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-_run_dir = prepare(os.environ)
-if _run_dir is not None:
-    # uvicorn alone: no master to clean up.
-    atexit.register(discard, _run_dir)
+# Under gunicorn the master has done it already, and this changes nothing.
+prepare(os.environ)
 app = create_app(load_settings())

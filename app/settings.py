@@ -4,6 +4,7 @@ Names are `PINCHPOINT_APP_<FIELD>`; the database also answers to `DATABASE_URL`.
 sentence that names the variable.
 """
 
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -16,6 +17,7 @@ from .faults import FAULTS
 PREFIX = "PINCHPOINT_APP_"
 SECRET_BYTES_MIN = 32  # RFC 7518 §3.2: a key for HS256 is at least as long as its hash output.
 
+_OTHER_NAMES = {f"{PREFIX}DATABASE_URL": "DATABASE_URL", f"{PREFIX}WORKERS": "WEB_CONCURRENCY"}
 _ASYNC_DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
@@ -58,7 +60,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, validation_alias=AliasChoices(f"{PREFIX}DATABASE_URL", "DATABASE_URL")
     )
-    pool_size: int = Field(default=10, ge=1)
+    pool_size: int = Field(default=5, ge=1)
     max_overflow: int = Field(default=0, ge=0)
     pool_timeout_s: float = Field(default=30.0, gt=0)
     metrics: bool = True
@@ -112,5 +114,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _sentence(location: str, message: str) -> str:
     name = location if location.isupper() else f"{PREFIX}{location.upper()}"
+    if name not in os.environ:
+        name = _OTHER_NAMES.get(name, name)
     text = message.removeprefix("Value error, ")
     return f"{name}: {text[0].lower()}{text[1:]}."

@@ -27,8 +27,8 @@ class Pool:
 class Fault:
     """One known bottleneck. Both hooks act in `GET /items/{id}`.
 
-    `ceiling` takes (workers, cores, severity) and returns requests of the items mix per second; `on_loop(severity)` runs
-    on the event loop; `on_connection(connection, severity)` runs while the request holds a connection.
+    `ceiling` takes (workers, cores, severity) and returns requests of the items mix per second; `on_loop(severity)`
+    runs on the event loop; `on_connection(connection, severity)` runs while the request holds a connection.
     """
 
     name: str

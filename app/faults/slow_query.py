@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .model import GET_SHARE, Fault, Pool
 
 # Patterns tried against each row, for about 20 ms of the database's CPU on the machine of docs/faults.md.
-PATTERNS = {"sqlite": 6, "postgresql": 8}
+PATTERNS = {"sqlite": 10, "postgresql": 16}
 SCAN_S = 0.020
 HEALTHY_S = 0.0005  # CPU of one request of the healthy mix there
 POOL = Pool(size=40, overflow=0, timeout_s=60.0)
