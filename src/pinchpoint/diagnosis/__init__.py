@@ -1,0 +1,67 @@
+"""From a recording to a verdict: pure functions, no clock, no environment, no label, no command line."""
+
+from collections.abc import Sequence
+
+from pinchpoint.diagnosis.capacity import capacity, recovery
+from pinchpoint.diagnosis.facts import Facts
+from pinchpoint.diagnosis.findings import findings
+from pinchpoint.diagnosis.ledger import build_ledger
+from pinchpoint.diagnosis.memory import growth
+from pinchpoint.diagnosis.steps import build_steps, ladder, slo_of
+from pinchpoint.diagnosis.time_shares import time_shares
+from pinchpoint.diagnosis.validity import validity
+from pinchpoint.diagnosis.verdict import judge
+from pinchpoint.diagnosis.windows import Samples, allowed_cores
+from pinchpoint.recording import Recording
+from pinchpoint.records import Diagnosis, Profile
+from pinchpoint.rows import EventRow
+
+__all__ = ["diagnose"]
+
+KILLED_CODES = frozenset({-9, 137})
+
+
+def diagnose(recording: Recording, profiles: Sequence[Profile] = ()) -> Diagnosis:
+    """Conclude everything that a recording, whole or cut short, allows. Same recording, same diagnosis, byte for byte.
+
+    Args:
+        recording: the signals of one run.
+        profiles: hot frames near the limit and at low load; they only say where, never what.
+
+    """
+    samples = Samples(recording.samples)
+    slo_p95_ms, slo_errors = slo_of(recording.settings)
+    cores = allowed_cores(recording.settings.get("load") or {}, samples.rows)
+    steps = build_steps(recording, samples)
+    sorted_out = ladder(steps)
+    leak = growth(samples, sorted_out)
+    facts = Facts(
+        steps=steps,
+        ladder=sorted_out,
+        cores=cores,
+        validity=validity(sorted_out, cores, slo_p95_ms, slo_errors),
+        capacity=capacity(steps, sorted_out, slo_p95_ms, slo_errors),
+        ledger=build_ledger(sorted_out, cores, leak),
+        time=time_shares(sorted_out),
+        leak=leak,
+        profiles=profiles,
+        slo_errors=slo_errors,
+        target_killed=any(_killed(event) for event in recording.events),
+    )
+    verdict = judge(facts)
+    return Diagnosis(
+        validity=facts.validity,
+        capacity=facts.capacity,
+        recovery=recovery(steps, sorted_out, recording.digests, slo_errors),
+        steps=steps,
+        ledger=facts.ledger,
+        time=facts.time,
+        verdict=verdict,
+        findings=findings(facts, verdict),
+    )
+
+
+def _killed(event: EventRow) -> bool:
+    if event.get("kind") not in {"target-exit", "worker-exit"}:
+        return False
+    return (event.get("data") or {}).get("code") in KILLED_CODES

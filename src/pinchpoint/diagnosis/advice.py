@@ -1,0 +1,184 @@
+"""What to change, by how much, and what it should bring: never more than the next wall allows."""
+
+import math
+
+from pinchpoint.diagnosis.facts import Candidate, Facts
+from pinchpoint.diagnosis.saturation import loop_threads
+from pinchpoint.diagnosis.time_shares import DATABASE, HELD_IDLE
+from pinchpoint.diagnosis.words import duration, ms, rps, size
+from pinchpoint.records import Advice, Resource, ServerFigures
+
+POOL_FACTOR = 2.0
+"""Doubling a pool is the usual next size; more needs a measurement of its own."""
+
+RESTART_SHARE = 0.5
+"""Restart a leaking worker when it has used half of what is free."""
+
+WORTH_A_WORKER = 0.5
+"""Idle cores from which a further worker has room."""
+
+
+def advise(facts: Facts, candidate: Candidate | None, ceiling: float | None, wall: Resource | None) -> list[Advice]:
+    """Return advice for the verdict, most effective first."""
+    if candidate is None:
+        return _without_bottleneck(facts, wall)
+    makers = {"pool": _pool, "cpu": _cpu, "blocking": _blocking, "io": _database, "memory": _memory}
+    maker = makers.get(candidate.class_)
+    return maker(facts, candidate, ceiling, wall) if maker is not None else []
+
+
+def _gain(ceiling: float | None, wanted: float, wall: Resource | None) -> str | None:
+    """`98/s -> 190/s (1.9x), then cpu binds`, cut at the next wall."""
+    if ceiling is None or ceiling <= 0:
+        return None
+    top = wall.ceiling_rps if wall is not None else None
+    reached = ceiling * wanted if top is None else min(ceiling * wanted, top)
+    text = f"{rps(ceiling)} -> up to {rps(reached)} ({reached / ceiling:.1f}x)"
+    if top is not None and top < ceiling * wanted and wall is not None:
+        text += f", then {wall.resource} binds"
+    return text
+
+
+def _pool(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
+    database = candidate.cause == "db-pool"
+    limit = facts.ladder.limit
+    pool = limit.server.pools.get("db" if database else "threadpool") if limit is not None else None
+    if limit is None or pool is None or not pool.size:
+        return []
+    workers = loop_threads(limit.server)
+    each = pool.size / workers
+    factor = POOL_FACTOR
+    if wall is not None and wall.ceiling_rps and ceiling:
+        factor = min(POOL_FACTOR, max(1.0, wall.ceiling_rps / ceiling))
+    target = max(each + 1, math.ceil(each * factor))
+    knob = "pool_size + max_overflow" if database else "threadpool tokens (anyio limiter)"
+    where = " in each worker" if workers > 1 else ""
+    text = f"Raise {knob}{where} from {each:g} to {target:g}."
+    found = [Advice(text, knob, f"{each:g}", f"{target:g}", _gain(ceiling, target / each, wall))]
+    idle, query = facts.time.low.get(HELD_IDLE, 0.0), facts.time.low.get(DATABASE, 0.0)
+    if database and idle > query and pool.hold_ms is not None:
+        text = (
+            f"Or hold connections for less time: of {ms(pool.hold_ms)} per checkout most passes without a statement in "
+            "progress; commit and return the connection before waiting for anything else."
+        )
+        found.append(
+            Advice(text, None, ms(pool.hold_ms), None, _gain(ceiling, (idle + query) / max(query, 1e-9), wall))
+        )
+    elif database and pool.hold_ms is not None:
+        text = f"Or make the statement faster: it fills the {ms(pool.hold_ms)} for which a connection is held."
+        found.append(Advice(text, None, ms(pool.hold_ms), None, "in proportion to the time saved"))
+    return found
+
+
+def _cpu(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
+    limit = facts.ladder.limit
+    if limit is None:
+        return []
+    workers = loop_threads(limit.server)
+    found = []
+    idle = _idle(facts, limit.server, limit.client.cpu_share)
+    more = math.floor(idle + 1 - WORTH_A_WORKER) if idle is not None else 0
+    if more >= 1 and candidate.resource == "loop":
+        target = workers + more
+        text = f"Run {target} workers instead of {workers}: {idle:.1f} of the allowed cores are idle."
+        found.append(Advice(text, "workers", str(workers), str(target), _gain(ceiling, target / workers, wall)))
+    cost = _cpu_ms(limit.server)
+    if cost is not None:
+        text = f"Make a request cheaper: it costs {ms(cost)} of CPU at the limit. Half of that doubles the capacity."
+        found.append(Advice(text, "CPU per request", ms(cost), ms(cost / 2), _gain(ceiling, 2.0, wall)))
+    if not found or (more < 1 and candidate.cause != "noisy-neighbour"):
+        found.append(
+            Advice(
+                "Or give it more cores, with one worker for each.", "cores", None, None, "in proportion to the cores"
+            )
+        )
+    return found
+
+
+def _idle(facts: Facts, server: ServerFigures, generator: float | None) -> float | None:
+    if facts.cores is None or server.cpu_cores is None:
+        return None
+    return max(0.0, facts.cores - server.cpu_cores - (server.foreign_cpu_cores or 0.0) - (generator or 0.0))
+
+
+def _cpu_ms(server: ServerFigures) -> float | None:
+    return (
+        None if server.cpu_cores is None or not server.requests_rps else server.cpu_cores / server.requests_rps * 1000.0
+    )
+
+
+def _blocking(facts: Facts, _candidate: Candidate, ceiling: float | None, _wall: Resource | None) -> list[Advice]:
+    limit = facts.ladder.limit
+    if limit is None:
+        return []
+    cost = _cpu_ms(limit.server)
+    cores = facts.cores or 1.0
+    possible = min(cores, loop_threads(limit.server)) / cost * 1000.0 if cost else None
+    gain = None
+    if possible is not None and ceiling:
+        gain = f"{rps(ceiling)} -> at most {rps(possible)}, where CPU ({ms(cost)} per request) binds"
+    text = (
+        "Take the blocking call off the event loop: use an async client and await it, or declare the handler `def` so that "
+        "it runs in the threadpool."
+    )
+    return [
+        Advice(text, "call", "inside the loop", "awaited or in a thread", gain),
+        Advice(
+            "Further workers help as long as it stays, one loop each.",
+            "workers",
+            None,
+            None,
+            "in proportion to the workers",
+        ),
+    ]
+
+
+def _database(facts: Facts, _candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
+    cost = facts.low(lambda server: server.db_ms_per_request)
+    text = f"Make the statement cheaper (index, fewer rows, cache): a request spends {ms(cost)} in the database at low load."
+    return [
+        Advice(
+            text,
+            "statement",
+            ms(cost),
+            None,
+            _gain(ceiling, math.inf, wall) if wall else "in proportion to the time saved",
+        ),
+        Advice(
+            "A larger connection pool does not help: more statements would share the same database.",
+            None,
+            None,
+            None,
+            "none",
+        ),
+    ]
+
+
+def _memory(facts: Facts, _candidate: Candidate, _ceiling: float | None, _wall: Resource | None) -> list[Advice]:
+    leak = facts.leak
+    if leak is None:
+        return [Advice("Raise the memory limit, or run fewer workers.", "memory limit", None, None, None)]
+    found = [
+        Advice(
+            f"Find what keeps {size(leak.bytes_per_request.value)} per request; nothing else cures it.",
+            None,
+            None,
+            None,
+            "unlimited run time",
+        ),
+    ]
+    if leak.free_bytes is not None and leak.bytes_per_request.value > 0:
+        requests = int(RESTART_SHARE * leak.free_bytes / leak.bytes_per_request.value)
+        text = f"Until then restart workers after {requests:,} requests in all (gunicorn --max-requests, divided by the workers)."
+        half = None if leak.seconds_to_limit is None else leak.seconds_to_limit * RESTART_SHARE
+        found.append(Advice(text, "max_requests", None, str(requests), f"a restart about every {duration(half)}"))
+    return found
+
+
+def _without_bottleneck(facts: Facts, wall: Resource | None) -> list[Advice]:
+    if facts.validity.status == "invalid":
+        text = "Give the generator more processes (--processes) or cores of its own (--load-cpus), then measure again."
+        return [Advice(text, "processes", None, None, "a measurement of the server instead of the generator")]
+    text = "Raise the load or the budget to find the limit."
+    gain = f"{wall.resource} is expected to bind at about {rps(wall.ceiling_rps)}" if wall is not None else None
+    return [Advice(text, "budget", None, None, gain)]

@@ -1,0 +1,142 @@
+"""The numbers that are often mixed up (METHOD §1.1): sustainable, plateau, breaking load; and whether the app came back."""
+
+from collections.abc import Sequence
+
+from pinchpoint.clientstats import ClientWindow, client_figures
+from pinchpoint.diagnosis.steps import LOAD_PHASES, Ladder, load_of
+from pinchpoint.records import Capacity, Recovery, SloResult, Step
+from pinchpoint.rows import DigestRow
+from pinchpoint.statistics import plateau
+
+KNEE_RATIO = 2.0
+"""Advisory knee: twice the median latency at low load (R/S = 2; METHOD §1.4 says there is no canonical one)."""
+
+FLAT_GAIN = 0.1
+"""Users model: the population grew by at least half and goodput by less than this: a plateau."""
+
+RECOVERED_RATIO = 2.0
+"""Recovered: median latency back to twice the baseline's at most, within the error limit."""
+
+RECOVERED_SLACK_MS = 5.0
+"""A fast app's median wobbles by milliseconds; that is no after-effect."""
+
+WINDOW_S = 1.0
+
+
+def capacity(steps: Sequence[Step], sorted_out: Ladder, slo_p95_ms: float | None, slo_errors: float | None) -> Capacity:
+    """Fold the ladder into the capacity figures; rates in successful requests per second."""
+    best = sorted_out.sustained
+    broke = sorted_out.failed[0] if sorted_out.failed else None
+    return Capacity(
+        sustainable_rps=best.goodput_rps if best else None,
+        lower_bound_rps=best.offered_rps if best else None,
+        upper_bound_rps=broke.offered_rps if broke else None,
+        saturation_rps=_saturation(steps),
+        breaking_rps=_breaking_rate(broke),
+        breaking_reason=_reason(broke),
+        knee_rps=_knee(sorted_out),
+        reached=sorted_out.reached,
+        slo=_slo(best, slo_p95_ms, slo_errors),
+        latency_at_sustainable_ms=best.latency_ms if best else None,
+        error_rate=best.error_rate if best else None,
+        sustainable_users=best.users if best else None,
+        breaking_users=broke.users if broke else None,
+    )
+
+
+def _breaking_rate(broke: Step | None) -> float | None:
+    if broke is None:
+        return None
+    return broke.offered_rps if broke.offered_rps is not None else broke.started_rps
+
+
+def _reason(broke: Step | None) -> str | None:
+    if broke is None:
+        return None
+    if broke.breaches:
+        return "; ".join(broke.breaches)
+    return "a threshold was broken"
+
+
+def _saturation(steps: Sequence[Step]) -> float | None:
+    counted = [step for step in steps if step.phase in LOAD_PHASES]
+    if not counted:
+        return None
+    if counted[0].model == "rate":
+        fitted = plateau([load_of(step) for step in counted], [step.goodput_rps for step in counted])
+        return fitted.capacity if fitted is not None and fitted.reached else None
+    counted.sort(key=load_of)
+    for lighter, heavier in zip(counted, counted[1:], strict=False):
+        grew = load_of(heavier) >= 1.5 * load_of(lighter)
+        if grew and heavier.goodput_rps < (1 + FLAT_GAIN) * lighter.goodput_rps:
+            return max(step.goodput_rps for step in counted)
+    return None
+
+
+def _knee(sorted_out: Ladder) -> float | None:
+    low = sorted_out.low.latency_ms if sorted_out.low is not None else None
+    if low is None:
+        return None
+    for step in [*sorted_out.passed, *sorted_out.failed]:
+        if step.latency_ms is not None and step.latency_ms.p50 >= KNEE_RATIO * low.p50:
+            return step.offered_rps
+    return None
+
+
+def _slo(best: Step | None, p95_ms: float | None, errors: float | None) -> list[SloResult]:
+    results = []
+    if p95_ms is not None:
+        observed = best.latency_ms.p95 if best is not None and best.latency_ms is not None else None
+        results.append(SloResult(f"p(95)<{p95_ms:g}", observed is not None and observed <= p95_ms, observed))
+    if errors is not None:
+        rate = best.error_rate if best is not None else None
+        results.append(SloResult(f"error_rate<{errors:g}", rate is not None and rate <= errors, rate))
+    return results
+
+
+def recovery(
+    steps: Sequence[Step], sorted_out: Ladder, digests: Sequence[DigestRow], slo_errors: float | None
+) -> Recovery | None:
+    """Say whether the app came back after the overload; None when no recovery step was run."""
+    after = [step for step in steps if step.phase == "recovery"]
+    low = sorted_out.low
+    if not after or low is None:
+        return None
+    last = after[-1]
+    back = _is_back(last.latency_ms.p50 if last.latency_ms else None, last.error_rate, low, slo_errors)
+    stressed = [step.t_end_s for step in steps if step.phase in LOAD_PHASES and step.t_end_s <= after[0].t_start_s]
+    first = _first_good(after, digests, low, slo_errors)
+    return Recovery(
+        recovered=back or first is not None,
+        seconds=None if first is None or not stressed else max(0.0, first - max(stressed)),
+        latency_ratio=_ratio(
+            last.latency_ms.p50 if last.latency_ms else None, low.latency_ms.p50 if low.latency_ms else None
+        ),
+        memory_ratio=_ratio(last.server.pss_bytes, low.server.pss_bytes),
+    )
+
+
+def _first_good(
+    after: Sequence[Step], digests: Sequence[DigestRow], low: Step, slo_errors: float | None
+) -> float | None:
+    """Return the start of the first second of recovery that looks like the baseline."""
+    for step in after:
+        second = step.t_start_s
+        while second < step.t_end_s:
+            rows = [row for row in digests if second - WINDOW_S <= row["t0_s"] < second + WINDOW_S]
+            window: ClientWindow = client_figures(rows, second, second + WINDOW_S)
+            if _is_back(window.latency.p50 if window.latency else None, window.error_rate, low, slo_errors):
+                return second
+            second += WINDOW_S
+    return None
+
+
+def _is_back(p50_ms: float | None, error_rate: float | None, low: Step, slo_errors: float | None) -> bool:
+    if p50_ms is None or low.latency_ms is None:
+        return False
+    calm = p50_ms <= RECOVERED_RATIO * low.latency_ms.p50 + RECOVERED_SLACK_MS
+    return calm and (slo_errors is None or (error_rate or 0.0) <= slo_errors)
+
+
+def _ratio(now: float | None, then: float | None) -> float | None:
+    return None if now is None or not then else now / then

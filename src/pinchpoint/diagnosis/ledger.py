@@ -1,0 +1,180 @@
+"""The ledger: X <= capacity / demand for every resource that was measured (METHOD §4; utilisation law).
+
+Flow resources (CPU, loops) get their ceiling from a fit of utilisation over throughput, because their demand per request
+falls as load rises. Held resources (pools, tokens) get theirs from the holding time at low load, where it contains no
+queueing (DESIGN §6).
+"""
+
+from collections.abc import Callable, Sequence
+
+from pinchpoint.diagnosis.memory import Growth
+from pinchpoint.diagnosis.saturation import CPU_SATURATED, cpu_use, loop_threads, loop_use, pool_use
+from pinchpoint.diagnosis.steps import Ladder, enough, load_of, low_steps
+from pinchpoint.records import BottleneckClass, PoolFigures, Resource, ServerFigures, Step
+from pinchpoint.statistics import Estimate, ratio_estimate, utilisation_ceiling
+
+FIT_STEPS = 5
+"""Unsaturated steps nearest to the limit that the utilisation fit uses: demand at 5 % load says nothing about 90 %."""
+
+FIT_HIGHEST_USE = 0.97
+"""Above this a step is saturated and its throughput is itself the ceiling."""
+
+MIN_HELD = 1e-4
+"""Mean members of a pool in use below which its demand is noise."""
+
+DEPTH = {"loop": 2, "threadpool": 3, "db-pool": 4, "db": 5, "cpu": 6, "memory": 7}
+"""A resource held while waiting for another has the smaller number (layered queueing, METHOD §4.1)."""
+
+
+def build_ledger(sorted_out: Ladder, cores: float | None, leak: Growth | None) -> list[Resource]:
+    """Return the measured resources, lowest ceiling first; those without a ceiling last."""
+    limit = sorted_out.limit
+    if limit is None:
+        return []
+    low = low_steps(sorted_out)
+    rows = [
+        _cpu(sorted_out, limit, low, cores),
+        _loop(sorted_out, limit, low),
+        _held(limit, low, "threadpool", "threadpool", "tokens"),
+        _held(limit, low, "db", "db-pool", "connections"),
+        _database(limit, low),
+        _memory(limit, leak),
+    ]
+    return sorted(
+        (row for row in rows if row is not None), key=lambda row: (row.ceiling_rps or float("inf"), row.depth)
+    )
+
+
+def _throughput(step: Step) -> float:
+    """Requests per second that cost the server something: failures included, as the server saw them."""
+    if step.server.requests_rps is not None:
+        return step.server.requests_rps
+    failed = (step.error_rate or 0.0) * step.goodput_rps / max(1e-9, 1.0 - (step.error_rate or 0.0))
+    return step.goodput_rps + (failed if (step.error_rate or 0.0) < 1.0 else 0.0)
+
+
+def _flow_ceiling(
+    sorted_out: Ladder, limit: Step, use: Callable[[ServerFigures], float | None]
+) -> tuple[Estimate | None, str]:
+    points = []
+    for step in sorted(sorted_out.passed, key=load_of):
+        value = use(step.server)
+        if value is not None and value < FIT_HIGHEST_USE and enough(step):
+            points.append((_throughput(step), value))
+    chosen = points[-FIT_STEPS:]
+    fitted = utilisation_ceiling([x for x, _ in chosen], [u for _, u in chosen])
+    at_limit = use(limit.server)
+    if at_limit is None or at_limit < CPU_SATURATED or limit.goodput_rps <= 0:
+        return fitted, "fit of utilisation over the steps that held"
+    # Full at the limit: what it served there is the ceiling, measured and not extrapolated.
+    held = sorted_out.sustained.goodput_rps if sorted_out.sustained is not None else 0.0
+    reached = max(held, limit.goodput_rps)
+    low = reached if fitted is None else min(reached, fitted.value)
+    high = reached if fitted is None else max(reached, fitted.value)
+    note = "measured: full at the limit"
+    if fitted is not None:
+        note += f"; the fit from the steps that held says {fitted.value:.0f}/s"
+    return Estimate(reached, low, high, len(chosen)), note
+
+
+def _cpu(sorted_out: Ladder, limit: Step, low: Sequence[Step], cores: float | None) -> Resource | None:
+    if cores is None or limit.server.cpu_cores is None:
+        return None
+    ceiling, note = _flow_ceiling(sorted_out, limit, lambda server: cpu_use(server, cores))
+    demand = _demand(low, lambda server: server.cpu_cores)
+    return _resource(
+        "cpu", "cpu", cores, "cores", demand, ceiling, cpu_use(limit.server, cores), limit.server.runq_cores, note
+    )
+
+
+def _loop(sorted_out: Ladder, limit: Step, low: Sequence[Step]) -> Resource | None:
+    if loop_use(limit.server) is None:
+        return None
+    ceiling, note = _flow_ceiling(sorted_out, limit, loop_use)
+    demand = _demand(low, _loop_seconds)
+    loops = float(loop_threads(limit.server))
+    return _resource("loop", "cpu", loops, "loops", demand, ceiling, loop_use(limit.server), None, note)
+
+
+def _loop_seconds(server: ServerFigures) -> float | None:
+    """Busy loops, summed over the workers."""
+    if server.loop_busy_mean is not None:
+        return server.loop_busy_mean * loop_threads(server)
+    return server.loop_cpu_cores
+
+
+def _held(limit: Step, low: Sequence[Step], key: str, name: str, unit: str) -> Resource | None:
+    pool = limit.server.pools.get(key)
+    if pool is None or not pool.size:
+        return None
+    demand = _demand(low, lambda server: _busy(server.pools.get(key)))
+    if demand is None or demand.value * _throughput(limit) < MIN_HELD:
+        return _resource(name, "pool", pool.size, unit, None, None, pool_use(pool), pool.waiting, "hardly used")
+    size = pool.size
+    high = size / demand.low if demand.low > 0 else size / demand.value
+    ceiling = Estimate(size / demand.value, size / demand.high, high, demand.n)
+    note = f"holding time at low load, from {demand.n} step(s)"
+    return _resource(name, "pool", size, unit, demand, ceiling, pool_use(pool), pool.waiting, note)
+
+
+def _busy(pool: PoolFigures | None) -> float | None:
+    return None if pool is None else pool.busy
+
+
+def _database(limit: Step, low: Sequence[Step]) -> Resource | None:
+    server = limit.server
+    if server.db_active is None:
+        return None
+    demand = _demand(low, lambda figures: figures.db_active)
+    note = "runs inside the workers: its CPU is theirs" if server.db_embedded else "capacity unknown from outside"
+    return _resource("db", "io", None, "calls in progress", demand, None, None, server.db_active, note)
+
+
+def _memory(limit: Step, leak: Growth | None) -> Resource | None:
+    if limit.server.pss_bytes is None:
+        return None
+    if leak is None:
+        return None
+    capacity = None if leak.free_bytes is None else limit.server.pss_bytes + leak.free_bytes
+    use = None if not capacity else min(1.0, limit.server.pss_bytes / capacity)
+    note = f"grows {leak.bytes_per_request.value / 1e3:.1f} kB per request"
+    if leak.seconds_to_limit is not None:
+        note += f"; full after {leak.seconds_to_limit:.0f} s at the sustainable rate"
+    return _resource("memory", "memory", capacity, "bytes", None, None, use, None, note)
+
+
+def _demand(low: Sequence[Step], busy: Callable[[ServerFigures], float | None]) -> Estimate | None:
+    """Busy seconds per request over the light steps, each weighted by its length."""
+    busy_s, requests = [], []
+    for step in low:
+        value, seconds = busy(step.server), step.t_end_s - step.t_start_s - step.settle_s
+        if value is not None and _throughput(step) > 0:
+            busy_s.append(value * seconds)
+            requests.append(_throughput(step) * seconds)
+    return ratio_estimate(busy_s, requests)
+
+
+def _resource(
+    name: str,
+    kind: BottleneckClass,
+    capacity: float | None,
+    unit: str,
+    demand: Estimate | None,
+    ceiling: Estimate | None,
+    use: float | None,
+    queue: float | None,
+    note: str,
+) -> Resource:
+    return Resource(
+        resource=name,
+        kind=kind,
+        capacity=capacity,
+        unit=unit,
+        demand_s_per_request=demand.value if demand else None,
+        ceiling_rps=ceiling.value if ceiling else None,
+        ceiling_ci_rps=(ceiling.low, ceiling.high) if ceiling else None,
+        utilisation=use,
+        queue=queue,
+        depth=DEPTH[name],
+        note=note,
+    )

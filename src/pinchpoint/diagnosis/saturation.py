@@ -1,0 +1,69 @@
+"""How full each resource was in one step. Shared by the gates, the ledger and the rules."""
+
+from pinchpoint.records import PoolFigures, ServerFigures, Step
+
+CPU_SATURATED = 0.9
+"""Running plus runnable time as a share of the allowed cores (DESIGN §6: running alone can read 0.72 at saturation)."""
+
+LOOP_SATURATED = 0.85
+"""A loop under full load still passes through its selector at every turn: 5 to 15 % of the time."""
+
+POOL_FULL = 0.9
+"""Mean members in use as a share of the pool; returning and taking a member leaves short gaps."""
+
+POOL_WAITING = 0.5
+"""Mean number of requests waiting for the pool that counts as a queue."""
+
+
+def cpu_use(server: ServerFigures, cores: float | None) -> float | None:
+    """Running plus runnable, as a share of the allowed cores, at most 1."""
+    if server.cpu_cores is None or not cores:
+        return None
+    return min(1.0, (server.cpu_cores + (server.runq_cores or 0.0)) / cores)
+
+
+def running_use(server: ServerFigures, cores: float | None) -> float | None:
+    """Running alone, as a share of the allowed cores."""
+    return None if server.cpu_cores is None or not cores else server.cpu_cores / cores
+
+
+def loop_threads(server: ServerFigures) -> int:
+    """Event loops seen; at least 1."""
+    return max(1, len(server.per_worker))
+
+
+def loop_use(server: ServerFigures) -> float | None:
+    """Busy share of the busiest loop; without one, the mean loop thread's running plus runnable time."""
+    if server.loop_busy is not None:
+        return server.loop_busy
+    if server.loop_cpu_cores is None:
+        return None
+    return min(1.0, (server.loop_cpu_cores + (server.loop_runq_cores or 0.0)) / loop_threads(server))
+
+
+def loop_running(server: ServerFigures) -> float | None:
+    """CPU of the mean loop thread, without run-queue wait, in cores."""
+    return None if server.loop_cpu_cores is None else server.loop_cpu_cores / loop_threads(server)
+
+
+def pool_use(pool: PoolFigures | None) -> float | None:
+    """Mean members in use as a share of the pool's size."""
+    if pool is None or pool.busy is None or not pool.size:
+        return None
+    return min(1.0, pool.busy / pool.size)
+
+
+def pool_full(pool: PoolFigures | None) -> bool:
+    """True when the pool is in use throughout and requests wait for it."""
+    use = pool_use(pool)
+    return use is not None and use >= POOL_FULL and pool is not None and (pool.waiting or 0.0) >= POOL_WAITING
+
+
+def saturated(step: Step, cores: float | None) -> bool:
+    """True when any resource of the server is full in the step."""
+    server = step.server
+    return (
+        (cpu_use(server, cores) or 0.0) >= CPU_SATURATED
+        or (loop_use(server) or 0.0) >= LOOP_SATURATED
+        or any(pool_full(pool) for pool in server.pools.values())
+    )

@@ -1,0 +1,164 @@
+"""`step` events, digests and samples -> steps; and which of them mean what."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from pinchpoint.clientstats import client_figures
+from pinchpoint.diagnosis.windows import Samples, server_figures
+from pinchpoint.recording import Recording
+from pinchpoint.records import Model, Phase, Step
+
+CAPACITY_PHASES = frozenset({"baseline", "ramp", "search"})
+"""Steps that set capacity; warm-up is not steady, profiled steps carry the profiler."""
+
+LOAD_PHASES = CAPACITY_PHASES | {"overload"}
+
+LOW_LOAD_SHARE = 0.6
+"""Holding times come from steps up to this share of the limit: above, they start to hold queueing (DESIGN §6)."""
+
+MIN_LOW_REQUESTS = 20
+"""Requests a step needs to say anything about demand."""
+
+SAME_UNIT_MARGIN = 0.03
+"""Requests per arrival within this of 1 are 1: window edges cut a few requests."""
+
+DIGEST_S = 1.0
+"""Longest digest row."""
+
+
+def build_steps(recording: Recording, samples: Samples) -> list[Step]:
+    """Return every recorded step with its figures, in time order. Steps cut off before their end was written are left out."""
+    digests = sorted(recording.digests, key=lambda row: row["t0_s"])
+    starts = [row["t0_s"] for row in digests]
+    deaths = [event["t_s"] for event in recording.events if event.get("kind") == "worker-exit" and "t_s" in event]
+    found = []
+    for event in recording.events:
+        data = event.get("data") or {}
+        if event.get("kind") != "step" or not {"t_start_s", "t_end_s", "phase", "index"} <= data.keys():
+            continue
+        t0_s, t1_s = data["t_start_s"] + data.get("settle_s", 0.0), data["t_end_s"]
+        rows = digests[bisect_left(starts, t0_s - 2 * DIGEST_S) : bisect_left(starts, t1_s)]
+        died = sum(1 for t_s in deaths if data["t_start_s"] <= t_s <= t1_s)
+        client = client_figures(rows, t0_s, t1_s)
+        found.append(
+            Step(
+                index=data["index"],
+                phase=cast("Phase", data["phase"]),
+                model=cast("Model", data.get("model", "rate")),
+                t_start_s=data["t_start_s"],
+                t_end_s=t1_s,
+                settle_s=data.get("settle_s", 0.0),
+                offered_rps=data.get("offered_rps"),
+                users=data.get("users"),
+                started_rps=client.started_rps,
+                goodput_rps=client.goodput_rps,
+                error_rate=client.error_rate,
+                latency_ms=client.latency,
+                client=client.figures,
+                server=server_figures(samples, rows, t0_s, t1_s, died),
+                passed=bool(data.get("passed", False)),
+                breaches=list(data.get("breaches") or []),
+            )
+        )
+    found.sort(key=lambda step: step.t_start_s)
+    return _in_requests(found)
+
+
+def _in_requests(steps: Sequence[Step]) -> list[Step]:
+    """Turn arrivals per second into requests per second where one arrival makes several requests."""
+    factor = _requests_per_arrival(steps)
+    if factor is None:
+        return list(steps)
+    return [
+        replace(
+            step,
+            offered_rps=None if step.offered_rps is None else step.offered_rps * factor,
+            started_rps=step.started_rps * factor,
+        )
+        for step in steps
+    ]
+
+
+def _requests_per_arrival(steps: Sequence[Step]) -> float | None:
+    calm = [step for step in steps if step.passed and step.phase in CAPACITY_PHASES]
+    calm.sort(key=load_of)
+    calm = calm[: max(1, len(calm) // 2)]
+    started = sum(step.client.started for step in calm)
+    done = sum(step.client.ok + step.client.failed for step in calm)
+    if started < MIN_LOW_REQUESTS or done == 0:
+        return None
+    # The edges of a window cut off some requests, so a small difference is none.
+    factor = done / started
+    return None if abs(factor - 1.0) <= SAME_UNIT_MARGIN + 2 / started**0.5 else factor
+
+
+def load_of(step: Step) -> float:
+    """The step's load on one scale: requests per second asked for, or users."""
+    if step.offered_rps is not None:
+        return step.offered_rps
+    return float(step.users or 0)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The steps that set capacity, sorted out."""
+
+    passed: list[Step]
+    """By load, lowest first; baseline included."""
+    failed: list[Step]
+    """By load, lowest first; only loads above the highest one that passed."""
+    inversions: int
+    """Loads that failed although a higher one passed, and that no repetition cleared."""
+    overload: list[Step]
+    low: Step | None
+    """The lightest load with enough requests to say something."""
+    sustained: Step | None
+    limit: Step | None
+    """The lightest load that broke; without one the heaviest that held."""
+
+    @property
+    def reached(self) -> bool:
+        """True when some load broke."""
+        return bool(self.failed)
+
+
+def ladder(steps: Sequence[Step]) -> Ladder:
+    """Sort the capacity steps into what held and what broke."""
+    counted = [step for step in steps if step.phase in CAPACITY_PHASES]
+    passed = sorted((step for step in counted if step.passed), key=load_of)
+    top = load_of(passed[-1]) if passed else 0.0
+    broke = [step for step in counted if not step.passed]
+    failed = sorted((step for step in broke if not passed or load_of(step) > top), key=lambda s: (load_of(s), s.index))
+    held = {load_of(step) for step in passed}
+    inversions = {load_of(step) for step in broke if load_of(step) <= top} - held
+    return Ladder(
+        passed=passed,
+        failed=failed,
+        inversions=len(inversions),
+        overload=[step for step in steps if step.phase == "overload"],
+        low=next((step for step in passed if enough(step)), passed[0] if passed else None),
+        sustained=passed[-1] if passed else None,
+        limit=failed[0] if failed else (passed[-1] if passed else None),
+    )
+
+
+def enough(step: Step) -> bool:
+    """True when the step completed enough requests for a demand."""
+    return step.client.ok + step.client.failed >= MIN_LOW_REQUESTS
+
+
+def low_steps(sorted_out: Ladder) -> list[Step]:
+    """Steps light enough to hold no queueing: up to `LOW_LOAD_SHARE` of the limit, at least the lightest."""
+    if sorted_out.limit is None:
+        return []
+    bound = LOW_LOAD_SHARE * load_of(sorted_out.limit)
+    calm = [step for step in sorted_out.passed if load_of(step) <= bound and enough(step)]
+    return calm or ([sorted_out.low] if sorted_out.low is not None else [])
+
+
+def slo_of(settings: dict[str, Any]) -> tuple[float | None, float | None]:
+    """(p95 limit in ms, highest error rate) of the recording's settings."""
+    slo = settings.get("slo") or {}
+    return slo.get("p95_ms"), slo.get("max_error_rate")

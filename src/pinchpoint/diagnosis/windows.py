@@ -1,0 +1,360 @@
+"""Sample rows of a time window -> what the server did in it.
+
+Counters are cumulative per process, so a quantity is last minus first of the process's rows inside the window. Probe
+counters are timed by the moment their page was published, not by the tick that read it: a worker whose threads starve
+publishes late. A counter that falls (a pid used again) gives no figure for that process.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pinchpoint.records import PoolFigures, ServerFigures, WorkerFigures
+from pinchpoint.rows import DigestRow, HostRow, ProcessRow, SampleRow
+
+SAMPLE_INTERVAL_S = 0.1
+"""The collector's tick (DESIGN §2: 10 Hz)."""
+
+MIN_LOOKS = 20
+"""Looks at a loop thread needed before their shares mean anything: the standard error of a half is then 0.11."""
+
+MS_PER_S = 1000.0
+US_PER_S = 1e6
+
+Total = Callable[[str], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One process's first and last row in a window."""
+
+    pid: int
+    role: str
+    seconds: float
+    first: ProcessRow
+    last: ProcessRow
+    probe_seconds: float | None
+    """Time between the two published probe pages; None when the page did not change or there is none."""
+    rss: list[float]
+    pss: list[float]
+
+    def delta(self, key: str) -> float | None:
+        """Growth of one of the row's counters, or None."""
+        return _difference(self.first.get(key), self.last.get(key))
+
+    def rate(self, key: str) -> float | None:
+        """Growth per second of one of the row's counters."""
+        return _per(self.delta(key), self.seconds)
+
+    def probe_delta(self, key: str) -> float | None:
+        """Growth of a probe counter."""
+        if self.probe_seconds is None:
+            return None
+        before = self.first["probe"] or {}
+        after = self.last["probe"] or {}
+        # A hook's counter appears with its first event: before that it had counted nothing.
+        start = before.get(key, 0.0 if key in after else None)
+        return _difference(start, after.get(key))
+
+    def probe_rate(self, key: str) -> float | None:
+        """Growth per second of a probe counter: the mean of a gauge, when the counter is its integral."""
+        return _per(self.probe_delta(key), self.probe_seconds)
+
+    def gauge(self, key: str) -> float | None:
+        """Last value of a probe gauge."""
+        return (self.last["probe"] or {}).get(key)
+
+    def looks(self) -> dict[str, float] | None:
+        """Shares of the loop thread's states, or None when it was looked at too rarely."""
+        before, after = self.first.get("loop_states") or {}, self.last.get("loop_states")
+        if not after:
+            return None
+        counts = {key: after[key] - before.get(key, 0) for key in after if key != "samples"}
+        total = sum(counts.values())
+        if total < MIN_LOOKS or min(counts.values()) < 0:
+            return None
+        return {key: count / total for key, count in counts.items()}
+
+    def loop_busy(self) -> float | None:
+        """Busy share of the event loop: from the probe, else (uvloop, no probe) from looks at its thread."""
+        busy = self.probe_rate("loop_busy_s")
+        if busy is not None:
+            return min(busy, 1.0)
+        looks = self.looks()
+        return None if looks is None else 1.0 - looks.get("idle", 0.0)
+
+    def loop_blocked(self) -> float | None:
+        """Share of time the loop was busy, but neither running nor runnable nor waiting on a futex.
+
+        Futex waits are left out because a loop that shares its process with computing threads waits for the GIL there,
+        which is computing and not a blocking call (METHOD §3.2).
+        """
+        busy, cpu, runq = self.loop_busy(), self.rate("loop_cpu_s"), self.rate("loop_runq_s")
+        if busy is None or cpu is None:
+            return None
+        futex = (self.looks() or {}).get("futex", 0.0)
+        return max(0.0, busy - cpu - (runq or 0.0) - futex)
+
+
+def _difference(before: object, after: object) -> float | None:
+    if not isinstance(before, (int, float)) or not isinstance(after, (int, float)):
+        return None
+    return after - before if after >= before else None
+
+
+def _per(amount: float | None, base: float | None) -> float | None:
+    return None if amount is None or base is None or base <= 0 else amount / base
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _max(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+class Samples:
+    """The collector's rows in time order."""
+
+    def __init__(self, rows: Sequence[SampleRow]) -> None:
+        self.rows = sorted(rows, key=lambda row: row["t_s"])
+        self._times = [row["t_s"] for row in self.rows]
+
+    def between(self, t0_s: float, t1_s: float) -> list[SampleRow]:
+        """Rows with t0 <= t <= t1."""
+        return self.rows[bisect_left(self._times, t0_s) : bisect_right(self._times, t1_s)]
+
+
+def tracks(rows: Sequence[SampleRow]) -> list[Track]:
+    """First and last row of every process in the window, in pid order; processes seen once are left out."""
+    seen: dict[int, list[tuple[float, ProcessRow]]] = {}
+    for row in rows:
+        for process in row["processes"]:
+            seen.setdefault(process["pid"], []).append((row["t_s"], process))
+    found = []
+    for pid, entries in sorted(seen.items()):
+        (t_first, first), (t_last, last) = entries[0], entries[-1]
+        if t_last <= t_first:
+            continue
+        found.append(
+            Track(
+                pid=pid,
+                role=last["role"],
+                seconds=t_last - t_first,
+                first=first,
+                last=last,
+                probe_seconds=_probe_seconds(entries),
+                rss=[float(p["rss_bytes"]) for _, p in entries if p["rss_bytes"] is not None],
+                pss=[float(p["pss_bytes"]) for _, p in entries if p["pss_bytes"] is not None],
+            )
+        )
+    return found
+
+
+def _probe_seconds(entries: Sequence[tuple[float, ProcessRow]]) -> float | None:
+    (t_first, first), (t_last, last) = entries[0], entries[-1]
+    if not last["probe"]:
+        return None
+    # A page that appeared inside the window has counted since then; its counters started at 0.
+    end = t_last - (last["probe_age_s"] or 0.0)
+    start = t_first - (first["probe_age_s"] or 0.0) if first["probe"] else t_first
+    return end - start if end > start else None
+
+
+def server_figures(
+    samples: Samples, digests: Sequence[DigestRow], t0_s: float, t1_s: float, workers_died: int = 0
+) -> ServerFigures:
+    """Fold the window's rows. Every figure that was not measured is None; without any row all of them are."""
+    rows = samples.between(t0_s, t1_s)
+    found = tracks(rows)
+    workers = [track for track in found if track.role == "worker"]
+    seconds = rows[-1]["t_s"] - rows[0]["t_s"] if len(rows) > 1 else 0.0
+
+    def total(key: str) -> float | None:
+        return _sum(track.probe_delta(key) for track in workers)
+
+    return ServerFigures(
+        **_cpu(found, workers, seconds),
+        **_loops(workers),
+        **_requests(workers, total),
+        **_database(workers, total),
+        **_machine(rows, found, digests, seconds),
+        pools={name: pool for name in ("db", "threadpool") if (pool := _pool(workers, total, name)) is not None},
+        rss_bytes=_sum(_mean(track.rss) for track in found),
+        pss_bytes=_sum(_mean(track.pss) for track in found),
+        workers_died=workers_died,
+        samples_received=len(rows),
+        samples_expected=max(0, round((t1_s - t0_s) / SAMPLE_INTERVAL_S)),
+        per_worker=[_worker(track) for track in workers],
+    )
+
+
+def _over(amount: float | None, seconds: float) -> float | None:
+    return _per(amount, seconds)
+
+
+def _cpu(found: Sequence[Track], workers: Sequence[Track], seconds: float) -> dict[str, Any]:
+    off_loop = [
+        track.delta("cpu_s") - loop  # type: ignore[operator]
+        for track in workers
+        if (loop := track.delta("loop_cpu_s")) is not None and track.delta("cpu_s") is not None
+    ]
+    return {
+        "cpu_cores": _over(_sum(track.delta("cpu_s") for track in found), seconds),
+        "runq_cores": _over(_sum(track.delta("runq_s") for track in found), seconds),
+        "loop_cpu_cores": _over(_sum(track.delta("loop_cpu_s") for track in workers), seconds),
+        "loop_runq_cores": _over(_sum(track.delta("loop_runq_s") for track in workers), seconds),
+        "off_loop_cpu_cores": _over(max(0.0, sum(off_loop)), seconds) if off_loop else None,
+        "major_faults_per_s": _over(_sum(track.delta("major_faults") for track in found), seconds),
+        "read_bytes_per_s": _over(_sum(track.delta("read_bytes") for track in found), seconds),
+        "write_bytes_per_s": _over(_sum(track.delta("write_bytes") for track in found), seconds),
+    }
+
+
+def _loops(workers: Sequence[Track]) -> dict[str, Any]:
+    busy = {track.pid: share for track in workers if (share := track.loop_busy()) is not None}
+    busiest = max(busy, key=lambda pid: busy[pid], default=None)
+    lags = [_per(track.probe_delta("loop_lag_s"), track.probe_delta("loop_lag_n")) for track in workers]
+    worst = _max(lags)
+    worst_ever = _max(track.gauge("loop_lag_max_s") for track in workers)
+    return {
+        "loop_busy": busy[busiest] if busiest is not None else None,
+        "loop_busy_mean": _mean(list(busy.values())),
+        "loop_blocked": next((track.loop_blocked() for track in workers if track.pid == busiest), None),
+        "loop_lag_ms": None if worst is None else worst * MS_PER_S,
+        "loop_lag_max_ms": None if worst_ever is None else worst_ever * MS_PER_S,
+    }
+
+
+def _requests(workers: Sequence[Track], total: Total) -> dict[str, Any]:
+    done = total("requests_done")
+    return {
+        "inflight": _sum(track.probe_rate("inflight_s") for track in workers),
+        "requests_rps": _sum(track.probe_rate("requests_done") for track in workers),
+        "service_ms": _in_ms(_per(total("service_s"), done)),
+        "handler_cpu_ms": _in_ms(_per(total("handler_cpu_s"), done)),
+    }
+
+
+def _database(workers: Sequence[Track], total: Total) -> dict[str, Any]:
+    done = total("requests_done")
+    embedded = [value for track in workers if (value := track.gauge("db_embedded")) is not None]
+    return {
+        "db_ms_per_request": _in_ms(_per(total("db_s"), done)),
+        "db_calls_per_request": _per(total("db_calls"), done),
+        "db_active": _sum(track.probe_rate("db_active_s") for track in workers),
+        "db_embedded": all(value > 0 for value in embedded) if embedded else None,
+    }
+
+
+def _in_ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * MS_PER_S
+
+
+def _pool(workers: Sequence[Track], total: Total, name: str) -> PoolFigures | None:
+    database = name == "db"
+    prefix = "pool" if database else "tokens"
+    size = _sum(track.gauge("pool_size" if database else "tokens_total") for track in workers)
+    busy = _sum(track.probe_rate(f"{prefix}_busy_s") for track in workers)
+    taken = total("pool_checkouts" if database else "tokens_taken")
+    if size is None and busy is None:
+        return None
+    held = total("pool_hold_s") if database else total("tokens_busy_s")
+    return PoolFigures(
+        size=size,
+        busy=busy,
+        waiting=_sum(track.probe_rate(f"{prefix}_waiting_s") for track in workers),
+        wait_ms=_in_ms(_per(total(f"{prefix}_wait_s"), taken)),
+        hold_ms=_in_ms(_per(held, taken)),
+        checkouts_per_request=_per(taken, total("requests_done")),
+        timeouts=total("pool_timeouts") if database else None,
+    )
+
+
+def _machine(
+    rows: Sequence[SampleRow], found: Sequence[Track], digests: Sequence[DigestRow], seconds: float
+) -> dict[str, Any]:
+    if len(rows) < 2 or seconds <= 0:  # noqa: PLR2004 - a difference needs two rows
+        return {"listen_queue": None}
+    first, last = rows[0]["host"], rows[-1]["host"]
+    queues = [float(queue) for row in rows if (queue := row["host"]["listen_queue"]) is not None]
+    return {
+        "psi": _psi(first, last, seconds),
+        "foreign_cpu_cores": _foreign(rows, found, digests, seconds),
+        "throttled_share": _throttled(rows),
+        "listen_queue": _mean(queues),
+        "listen_overflows": _difference(first["listen_overflows"], last["listen_overflows"]),
+        "oom_kills": _oom_kills(rows),
+    }
+
+
+def _psi(first: HostRow, last: HostRow, seconds: float) -> dict[str, float]:
+    before, after = first["psi_us"] or {}, last["psi_us"] or {}
+    shares = {key: _difference(before.get(key), after[key]) for key in sorted(after)}
+    return {key: grown / US_PER_S / seconds for key, grown in shares.items() if grown is not None}
+
+
+def _foreign(
+    rows: Sequence[SampleRow], found: Sequence[Track], digests: Sequence[DigestRow], seconds: float
+) -> float | None:
+    busy = _difference(rows[0]["host"]["cpu_busy_s"], rows[-1]["host"]["cpu_busy_s"])
+    target = _sum(track.delta("cpu_s") for track in found)
+    if busy is None or target is None:
+        return None
+    collector = _difference(rows[0]["collector_cpu_s"], rows[-1]["collector_cpu_s"]) or 0.0
+    generator = generator_cores(digests, rows[0]["t_s"], rows[-1]["t_s"]) or 0.0
+    return max(0.0, (busy - target - collector) / seconds - generator)
+
+
+def generator_cores(digests: Iterable[DigestRow], t0_s: float, t1_s: float) -> float | None:
+    """CPU of all load processes in cores, from the digests whose midpoint lies in the window."""
+    used: dict[int, list[float]] = {}
+    for row in digests:
+        if t0_s <= (row["t0_s"] + row["t1_s"]) / 2 <= t1_s:
+            sums = used.setdefault(row["process"], [0.0, 0.0])
+            sums[0] += row["cpu_s"]
+            sums[1] += row["t1_s"] - row["t0_s"]
+    return _sum(_per(cpu, wall) for cpu, wall in used.values())
+
+
+def _throttled(rows: Sequence[SampleRow]) -> float | None:
+    first, last = rows[0]["cgroup"], rows[-1]["cgroup"]
+    if first is None or last is None:
+        return None
+    periods = _difference(first["periods"], last["periods"])
+    return _per(_difference(first["throttled_periods"], last["throttled_periods"]), periods)
+
+
+def _oom_kills(rows: Sequence[SampleRow]) -> float | None:
+    first, last = rows[0]["cgroup"], rows[-1]["cgroup"]
+    return None if first is None or last is None else _difference(first["oom_kills"], last["oom_kills"])
+
+
+def _worker(track: Track) -> WorkerFigures:
+    return WorkerFigures(
+        pid=track.pid,
+        cpu_cores=track.rate("cpu_s"),
+        runq_share=track.rate("runq_s"),
+        loop_busy=track.loop_busy(),
+        requests_rps=track.probe_rate("requests_done"),
+        rss_bytes=_mean(track.rss),
+        pss_bytes=_mean(track.pss),
+        inflight=track.probe_rate("inflight_s"),
+    )
+
+
+def allowed_cores(settings: Mapping[str, object], rows: Sequence[SampleRow]) -> float | None:
+    """Cores the target may use: its pinning (or the host's CPUs), cut by the control group's quota."""
+    pinned = settings.get("server_cpus")
+    cores = float(len(pinned)) if isinstance(pinned, list) and pinned else None
+    if cores is None and rows:
+        cores = float(len(rows[-1]["host"]["per_cpu_busy_s"])) or None
+    limits = [limit for row in rows[-1:] if row["cgroup"] and (limit := row["cgroup"]["cpu_limit_cores"]) is not None]
+    return min([cores, *limits]) if cores is not None else (limits[0] if limits else None)
