@@ -38,7 +38,9 @@ make_venv() {
         say "making .venv with $("$python" --version)"
         "$python" -m venv --clear .venv >&2 ||
             die "'$python -m venv' failed; on Debian or Ubuntu: apt-get install python3-venv"
-    elif [[ -z ${PYTHON:-} ]] && command -v uv >/dev/null; then
+    elif [[ -n ${PYTHON:-} ]]; then
+        exit 2
+    elif command -v uv >/dev/null; then
         say "making .venv with uv"
         uv venv --quiet --clear --seed --python '>=3.11' .venv >&2 || die "uv found no Python 3.11 or later"
     else
