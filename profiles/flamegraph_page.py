@@ -37,6 +37,7 @@ STYLE = """
 #SCOPE .muted,#SCOPE .bar{fill:#b4bac2;color:#b4bac2}
 #SCOPE .faint{fill:#8d949d}
 #SCOPE .f text{fill:#14161a}
+#SCOPE .f.above text{fill:#e6e8eb}
 #SCOPE .f rect{stroke:#16181c}
 #SCOPE .f:hover rect{stroke:#fff}
 #SCOPE .app rect,#SCOPE rect.app{fill:#e09a3c}
