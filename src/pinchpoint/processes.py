@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import select
+import shutil
 import signal
 import socket
 import ssl
@@ -34,6 +35,8 @@ READY_ANSWER_S = 2.0  # the first request may compile templates or open connecti
 SERVER_ERROR = 500
 REASON_LINES = 200  # gunicorn prints about 60 lines after the exception that matters
 EXCEPTION_LINE = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|SystemExit|NotFound)(?::|$)")
+LOG_PREFIX = re.compile(r"^(?:(?:\[[^\]]*\]\s*)+|[A-Z]+:\s+)(?=\S)")
+"""`[time] [pid] [LEVEL]` of gunicorn, `LEVEL:` of uvicorn."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Child:
         self._keeper = keeper
         self._control = control
         self._token = token
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may stop what its own thread just asks about
         self._buffer = b""
         self._code: int | None = None
         self._gone = False
@@ -253,11 +256,21 @@ def _refusal(command: Command, step: str, number: int) -> PinchpointError:
     if step == "cpus":
         cpus = ",".join(map(str, sorted(command.cpus or ())))
         return UsageError(f"cannot start {command.name} on CPU {cpus}: {reason}; this machine lets us use others only")
-    if step == "exec" and isinstance(OSError(number, reason), FileNotFoundError):
+    if step == "exec" and number == errno.ENOENT:
+        if found := _find(command):
+            return UsageError(
+                f"cannot start {command.name}: the interpreter in the first line of {found} does not exist"
+            )
         return UsageError(
             f"cannot start {command.name}: the program '{program}' was not found; install it or give its full path"
         )
     return UsageError(f"cannot start {command.name}: '{program}' cannot be executed: {reason}")
+
+
+def _find(command: Command) -> str | None:
+    """Look the program up as the exec did: one of a moved virtual environment is there and cannot be run."""
+    path = (os.environ if command.env is None else command.env).get("PATH", os.defpath)
+    return shutil.which((command.cwd or Path()) / command.argv[0]) or shutil.which(command.argv[0], path=path)
 
 
 class Watched(Protocol):
@@ -347,7 +360,7 @@ def _reason(child: Watched | None) -> str:
     if not lines:
         return "; it printed nothing"
     exceptions = [line for line in lines if EXCEPTION_LINE.match(line)]
-    return ": " + " … ".join(dict.fromkeys([*exceptions[-1:], lines[-1]]))
+    return ": " + " … ".join(dict.fromkeys([*exceptions[-1:], LOG_PREFIX.sub("", lines[-1])]))
 
 
 def free_port(host: str = "127.0.0.1") -> int:

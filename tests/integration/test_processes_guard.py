@@ -48,11 +48,13 @@ time.sleep(60)
 )
 
 PARENT = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from pinchpoint.processes import Command, start
 child = start(Command("family", (sys.executable, "-c", sys.argv[1], sys.argv[2]), Path(sys.argv[3])))
-print("started", flush=True)
+if sys.argv[4] == "forks" and os.fork() == 0:
+    time.sleep(8)  # holds the guard's socket open meanwhile
+    os._exit(0)
 time.sleep(60)
 """
 
@@ -126,10 +128,11 @@ def test_stop_ends_a_stubborn_family_to_the_last_member(notes: Path) -> None:
     assert child.stop() == code
 
 
-def test_kill_9_of_the_parent_leaves_no_process(notes: Path) -> None:
-    """The guard sees the end of file and ends the tree, without help."""
-    arguments = [sys.executable, "-c", PARENT, FAMILY, str(notes), str(notes.parent / "log")]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as parent:
+@pytest.mark.parametrize("habit", ["forks not", "forks"])
+def test_kill_9_of_the_parent_leaves_no_process(notes: Path, habit: str) -> None:
+    """The guard ends the tree without help, also when a fork of the parent lives on and keeps the socket open."""
+    arguments = [sys.executable, "-c", PARENT, FAMILY, str(notes), str(notes.parent / "log"), habit]
+    with subprocess.Popen(arguments) as parent:
         assert until(lambda: len(noted(notes)) == 3)
         parent.kill()
 
@@ -147,6 +150,17 @@ def test_kill_9_of_the_guard_ends_the_family_too(notes: Path) -> None:
     assert child.wait(GONE_WITHIN_S) == -signal.SIGKILL
     assert [pid for pid in noted(notes) if runs(pid)] == []
     assert child.stop() == -signal.SIGKILL
+
+
+def test_a_child_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    """The kernel tells the guard that its parent *thread* died; that is no reason to end anything."""
+    children: list[Child] = []
+    thread = threading.Thread(target=lambda: children.append(start(Command("x", ("sleep", "60"), tmp_path / "log"))))
+    thread.start()
+    thread.join()
+
+    with children[0] as child:
+        assert child.wait(0.3) is None
 
 
 def test_what_a_command_leaves_behind_ends_with_it(notes: Path) -> None:
@@ -254,6 +268,18 @@ def test_a_command_that_cannot_start_says_why(tmp_path: Path, changes: dict[str,
 
     assert expected in str(caught.value)
     assert str(caught.value).startswith("cannot start the target")
+
+
+def test_a_script_of_a_moved_environment_is_told_from_a_missing_one(tmp_path: Path) -> None:
+    """The kernel says "no such file" to both."""
+    script = tmp_path / "uvicorn"
+    script.write_text("#!/no/such/python\n")
+    script.chmod(0o755)
+
+    with pytest.raises(UsageError) as caught:
+        start(Command("the target", ("./uvicorn",), tmp_path / "log", cwd=tmp_path))
+
+    assert f"the interpreter in the first line of {script} does not exist" in str(caught.value)
 
 
 def test_log_tail_has_the_last_lines_of_both_streams(tmp_path: Path) -> None:

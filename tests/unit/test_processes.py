@@ -93,14 +93,12 @@ def test_any_answer_below_500_is_ready(status: int) -> None:
 
 def test_a_server_that_dies_is_named_with_the_exception_and_the_last_line() -> None:
     """Of gunicorn's long log, two lines say why."""
-    log = "Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'shop'\n[INFO] bye\n\n"
+    log = "Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'shop'\n[12:00] [7] [ERROR] bye\n\n"
 
     with pytest.raises(TargetError) as caught:
         wait(FakeChild([None, None, 3], log), [None])
 
-    expected = (
-        "the target exited with code 3 before it answered: ModuleNotFoundError: No module named 'shop' … [INFO] bye"
-    )
+    expected = "the target exited with code 3 before it answered: ModuleNotFoundError: No module named 'shop' … bye"
     assert str(caught.value) == expected
 
 
