@@ -93,7 +93,7 @@ def test_any_answer_below_500_is_ready(status: int) -> None:
 
 def test_a_server_that_dies_is_named_with_the_exception_and_the_last_line() -> None:
     """Of gunicorn's long log, two lines say why."""
-    log = "Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'shop'\n[12:00] [7] [ERROR] bye\n\n"
+    log = "Traceback:\n  File x\nModuleNotFoundError: No module named 'shop'\n[12:00] [7] [ERROR] bye\n\n"
 
     with pytest.raises(TargetError) as caught:
         wait(FakeChild([None, None, 3], log), [None])
