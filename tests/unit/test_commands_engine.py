@@ -93,18 +93,19 @@ class FakeGenerator:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.rates: list[float] = []
 
-    def segment(self, segment: int, *, rate_rps: float, duration_s: float) -> None:
+    def segment(self, model: str, duration_s: float, *, rate_rps: float = 0.0, users: int = 0) -> tuple[int, float]:
         """Start a load level."""
         self.world.report(self.world.unreported_s)
-        self.world.segment, self.world.rate = segment, rate_rps
-        self.rates.append(rate_rps)
+        self.world.segment += 1
+        self.world.rate = rate_rps
+        return self.world.segment, self.world.now_s
 
-    def idle(self, segment: int) -> None:
+    def idle(self) -> None:
         """Stop the load; what was in force is reported."""
         self.world.report(self.world.unreported_s)
-        self.world.segment, self.world.rate = segment, 0.0
+        self.world.segment += 1
+        self.world.rate = 0.0
 
     def wait_drained(self, timeout_s: float) -> bool:
         """Let the backlog drain."""

@@ -15,6 +15,7 @@ from pinchpoint.commands.plan import (
     LIMIT_PROFILE_FACTOR,
     LOW_PROFILE_FACTOR,
     OVERLOAD_FACTOR,
+    PROFILER_START_S,
     SEARCH_WIDTH,
     Plan,
 )
@@ -164,25 +165,23 @@ class Engine:
         generator = session.generator
         if generator is None:
             raise MeasurementError("the load generator was not started")
-        self._segment += 1
         self.progress.phase(phase, load, unit, seconds)
-        t_start_s = session.clock()
         if self._open_model:
-            generator.segment(self._segment, rate_rps=load, duration_s=seconds)
+            self._segment, t_start_s = generator.segment("rate", seconds, rate_rps=load)
         else:
-            generator.segment(self._segment, users=round(load), duration_s=seconds)
+            self._segment, t_start_s = generator.segment("users", seconds, users=round(load))
         settle_s = min(SETTLE_SHARE * seconds, LONGEST_SETTLE_S)
         try:
             if profile_share is not None and self.profile is not None:
-                for message in self.profile(session, phase, seconds - 0.5, profile_share):
+                for message in self.profile(session, phase, round(seconds - PROFILER_START_S), profile_share):
                     self._note(message)
             self._wait_until(t_start_s + seconds)
         except TargetError as error:
             died = Judgement([str(error)], gross=True)
             self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
             raise
-        t_end_s = session.clock()
-        generator.idle(self._segment + 1_000_000)
+        t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
+        generator.idle()
         window = self._window(t_start_s + settle_s, t_end_s)
         judgement = judge(window, self.slo, open_model=self._open_model)
         self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
@@ -217,10 +216,10 @@ class Engine:
             self.sleep(LOOK_S / 4)
         window = client_figures(self._rows, t0_s, t1_s)
         if window.covered_s < LEAST_COVERAGE * (t1_s - t0_s):
-            message = (
-                f"the load generator reported nothing for most of {t1_s - t0_s:.1f} s; see load-0.log in the run folder"
+            raise MeasurementError(
+                f"the load generator reported nothing for most of {t1_s - t0_s:.1f} s; "
+                "see generator-0.log in the run folder"
             )
-            raise MeasurementError(message)
         return window
 
     def _record(self, phase: Phase, load: float, times: tuple[float, float, float], judgement: Judgement) -> None:

@@ -11,6 +11,8 @@ LOW_PROFILE_FACTOR = 0.3
 LIMIT_PROFILE_FACTOR = 0.95
 HIGHEST_RATE_RPS = 20_000.0
 """More than one load process and one collector can honestly serve on one machine."""
+PROFILER_START_S = 0.7
+"""A profiler needs this to attach; it takes whole seconds after that."""
 STOP_S = 3.0
 """Stopping the children and writing the report."""
 
@@ -51,5 +53,5 @@ def make_plan(budget_s: float, *, profile: bool) -> Plan:
         trial_s=_between(2.0, budget_s / 20, 20.0),
         overload_s=_between(3.0, budget_s / 15, 15.0),
         recovery_s=_between(2.0, budget_s / 20, 15.0),
-        profile_s=_between(3.0, budget_s / 13, 20.0) if profile else 0.0,
+        profile_s=round(_between(3.0, budget_s / 13, 20.0)) + PROFILER_START_S if profile else 0.0,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pinchpoint.diagnosis import diagnose
-from pinchpoint.profiles import load_profiles
+from pinchpoint.profiles.load import load_profiles
 from pinchpoint.recording import load_recording, load_run
 from pinchpoint.records import Diagnosis
 from pinchpoint.report.build import build_report

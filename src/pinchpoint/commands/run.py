@@ -21,7 +21,7 @@ from pinchpoint.commands.live import LiveProgress, PlainProgress
 from pinchpoint.commands.plan import make_plan
 from pinchpoint.commands.profiling import profile_step
 from pinchpoint.commands.rebuild import Rebuilt, rebuild
-from pinchpoint.commands.session import Session
+from pinchpoint.commands.session import Session, generator_spec
 from pinchpoint.commands.target import check_target, known_faults
 from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, UsageError
 from pinchpoint.monitoring.facts import host_facts
@@ -79,6 +79,7 @@ def _validated(config: RunConfig) -> RunConfig:
         raise UsageError("give MODULE:APP or a command after `--`, not both")
     check_target(config)
     _check_fault(config)
+    generator_spec(config, config.url or "", config.root).check()
     if config.pin and config.server_cpus is None and config.load_cpus is None:
         server_cpus, load_cpus = split_cpus(config.workers)
         config = replace(config, server_cpus=server_cpus, load_cpus=load_cpus)

@@ -90,22 +90,11 @@ class Session:
             MeasurementError: they died or are not ready in time.
 
         """
-        config = self.config
-        spec = GeneratorSpec(
-            host=self.plan.base_url,
-            folder=self.folder,
-            scenario=None if config.locustfile or config.get_paths else (config.scenario or "items"),
-            locustfile=config.locustfile,
-            get_paths=config.get_paths,
-            processes=config.processes,
-            max_users=config.max_users,
-            cpus=config.load_cpus,
-            seed=config.seed,
-        )
+        spec = generator_spec(self.config, self.plan.base_url, self.folder)
         self.generator = Generator(spec, spawn=start)
         self._stack.callback(self.generator.stop)
         self.generator.start(deadline_s)
-        self.event("load-ready", pids=list(self.generator.pids))
+        self.event("load-ready", pids=self.generator.pids)
 
     def check(self) -> None:
         """Raise when something the measurement rests on is gone.
@@ -117,8 +106,8 @@ class Session:
         """
         if self.sampler is not None and self.sampler.error is not None:
             raise MeasurementError(str(self.sampler.error)) from self.sampler.error
-        if self.generator is not None and not self.generator.alive():
-            raise MeasurementError("the load generator died; see the last lines of load-0.log in the run folder")
+        if self.generator is not None:
+            self.generator.check()
         if self.target is not None and not self.target.alive():
             code = self.target.returncode
             raise TargetError(f"the target exited with code {code}; its last words: {self.target.log_tail(3)}")
@@ -128,6 +117,21 @@ class Session:
         """Pids of the target's workers, as the collector saw them last."""
         row = self.sampler.latest if self.sampler is not None else None
         return [process["pid"] for process in row["processes"] if process["role"] == "worker"] if row else []
+
+
+def generator_spec(config: RunConfig, host: str, folder: Path) -> GeneratorSpec:
+    """Say which load a configuration asks for."""
+    return GeneratorSpec(
+        host=host,
+        folder=folder,
+        scenario=config.scenario,
+        locustfile=config.locustfile,
+        get_paths=config.get_paths,
+        processes=config.processes,
+        max_users=config.max_users,
+        cpus=config.load_cpus,
+        seed=config.seed,
+    )
 
 
 def _probe_folder() -> Path:

@@ -42,7 +42,7 @@ def plan_target(config: RunConfig, folder: Path, probe_folder: Path) -> TargetPl
     """
     python = _interpreter(config)
     base_url, port = _address(config)
-    environment = probe_environment(probe_folder, _environment(config, folder))
+    environment = probe_environment(probe_folder, _environment(config))
     argv, worker_class = _argv(config, python, port)
     ready = config.ready_path if config.target or config.command else READY_PATHS[True]
     command = Command(
@@ -99,12 +99,10 @@ def _argv(config: RunConfig, python: str, port: int | None) -> tuple[tuple[str, 
     return (*argv, config.target or REFERENCE_APP), worker_class
 
 
-def _environment(config: RunConfig, folder: Path) -> dict[str, str]:
+def _environment(config: RunConfig) -> dict[str, str]:
     environment = dict(os.environ)
     if config.target is None and not config.command:
-        environment.setdefault("PINCHPOINT_APP_DATA_DIR", str(folder.resolve()))
-        if config.fault:
-            environment["PINCHPOINT_APP_FAULT"] = config.fault
+        environment.update({"PINCHPOINT_APP_FAULT": config.fault} if config.fault else {})
     environment.update(config.env)
     return environment
 
@@ -113,7 +111,7 @@ def known_faults() -> dict[str, tuple[str, str]]:
     """Return {fault: (class, cause)} of the reference app, without importing its service."""
     from pinchpoint.app import faults  # noqa: PLC0415 - only runs with --fault need it
 
-    return {name: (fault.label_class, fault.label_cause) for name, fault in faults.REGISTRY.items()}
+    return {name: (fault.label_class, fault.label_cause) for name, fault in faults.FAULTS.items()}
 
 
 def check_target(config: RunConfig) -> None:
