@@ -1,7 +1,7 @@
 """Recordings with a known truth: a small queueing model written down as events, samples and digests.
 
-The model: X = min(load, lowest ceiling); above the ceiling the backlog grows up to the number of users and sits in front of
-the binding resource. Every counter is integrated exactly, plus noise from a seed.
+The model: X = min(load, lowest ceiling); above the ceiling the backlog grows up to the number of users and sits in
+front of the binding resource. Every counter is integrated exactly, plus noise from a seed.
 """
 
 import itertools
@@ -376,7 +376,7 @@ TRUTHS: dict[str, tuple[Truth, str, str]] = {
     ),
     "leak": (replace(HEALTHY, leak_bytes=38_000.0), "memory", "leak"),
     "healthy": (HEALTHY, "cpu", "python-code"),
-    "threadpool": (replace(HEALTHY, token_ms=250.0, tokens=40), "pool", "threadpool"),
+    "threadpool": (replace(HEALTHY, token_ms=50.0, tokens=8), "pool", "threadpool"),
     "not-reached": (replace(HEALTHY, loop_cpu_ms=0.05, hold_ms=None, highest_rps=2000), "none", "not-saturated"),
     "generator-bound": (
         replace(HEALTHY, loop_cpu_ms=0.1, hold_ms=None, generator_max_rps=1500), "generator", "generator-bound",

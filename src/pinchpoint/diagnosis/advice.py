@@ -118,8 +118,8 @@ def _blocking(facts: Facts, _candidate: Candidate, ceiling: float | None, _wall:
     if possible is not None and ceiling:
         gain = f"{rps(ceiling)} -> at most {rps(possible)}, where CPU ({ms(cost)} per request) binds"
     text = (
-        "Take the blocking call off the event loop: use an async client and await it, or declare the handler `def` so that "
-        "it runs in the threadpool."
+        "Take the blocking call off the event loop: use an async client and await it, or declare the handler `def` so "
+        "that it runs in the threadpool."
     )
     return [
         Advice(text, "call", "inside the loop", "awaited or in a thread", gain),
@@ -135,7 +135,7 @@ def _blocking(facts: Facts, _candidate: Candidate, ceiling: float | None, _wall:
 
 def _database(facts: Facts, _candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
     cost = facts.low(lambda server: server.db_ms_per_request)
-    text = f"Make the statement cheaper (index, fewer rows, cache): a request spends {ms(cost)} in the database at low load."
+    text = f"Make the statement cheaper (index, fewer rows, cache): it takes {ms(cost)} of a request at low load."
     return [
         Advice(
             text,
@@ -169,7 +169,9 @@ def _memory(facts: Facts, _candidate: Candidate, _ceiling: float | None, _wall: 
     ]
     if leak.free_bytes is not None and leak.bytes_per_request.value > 0:
         requests = int(RESTART_SHARE * leak.free_bytes / leak.bytes_per_request.value)
-        text = f"Until then restart workers after {requests:,} requests in all (gunicorn --max-requests, divided by the workers)."
+        text = (
+            f"Until then restart workers after {requests:,} requests in all (--max-requests, divided by the workers)."
+        )
         half = None if leak.seconds_to_limit is None else leak.seconds_to_limit * RESTART_SHARE
         found.append(Advice(text, "max_requests", None, str(requests), f"a restart about every {duration(half)}"))
     return found

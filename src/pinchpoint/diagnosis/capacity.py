@@ -1,6 +1,7 @@
-"""The numbers that are often mixed up (METHOD §1.1): sustainable, plateau, breaking load; and whether the app came back."""
+"""The numbers that are often mixed up (METHOD §1.1): sustainable, plateau, breaking load; and the recovery."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from pinchpoint.clientstats import ClientWindow, client_figures
 from pinchpoint.diagnosis.steps import LOAD_PHASES, Ladder, load_of
@@ -66,7 +67,7 @@ def _saturation(steps: Sequence[Step]) -> float | None:
         fitted = plateau([load_of(step) for step in counted], [step.goodput_rps for step in counted])
         return fitted.capacity if fitted is not None and fitted.reached else None
     counted.sort(key=load_of)
-    for lighter, heavier in zip(counted, counted[1:], strict=False):
+    for lighter, heavier in pairwise(counted):
         grew = load_of(heavier) >= 1.5 * load_of(lighter)
         if grew and heavier.goodput_rps < (1 + FLAT_GAIN) * lighter.goodput_rps:
             return max(step.goodput_rps for step in counted)

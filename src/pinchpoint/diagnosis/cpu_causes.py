@@ -61,7 +61,7 @@ def _neighbour(server: ServerFigures) -> tuple[str, Evidence] | None:
     # Own threads off the loop wait in the same queue; only foreign CPU larger than theirs makes it a neighbour's doing.
     if stolen < STOLEN_SHARE or foreign < max(NEIGHBOUR_CORES, server.off_loop_cpu_cores or 0.0):
         return None
-    text = f"the loop waited for a core {stolen:.0%} of the time it wanted one, while other processes used {foreign:.2f} cores"
+    text = f"the loop waited for a core {stolen:.0%} of the time it wanted one; others used {foreign:.2f} cores"
     return "noisy-neighbour", Evidence(text, "sched.run_queue", stolen, "share", None)
 
 

@@ -50,8 +50,8 @@ def _leak(facts: Facts) -> Candidate | None:
     found = [_growth_evidence(facts), Evidence(text, "forecast", leak.seconds_to_limit, "s", None)]
     grown = Evidence(f"memory grew {size(leak.grown_bytes)} in this run", "pss", leak.grown_bytes, "bytes", None)
     summary = (
-        f"Memory binds: every request leaves {size(leak.bytes_per_request.value)} behind; at the sustainable {rps(rate)} the "
-        f"remaining {size(leak.free_bytes)} are gone after {duration(leak.seconds_to_limit)}."
+        f"Memory binds: every request leaves {size(leak.bytes_per_request.value)} behind; at the sustainable "
+        f"{rps(rate)} the remaining {size(leak.free_bytes)} are gone after {duration(leak.seconds_to_limit)}."
     )
     strength = margin(-(leak.seconds_to_limit or MEMORY_HORIZON_S), -MEMORY_HORIZON_S, -MEMORY_HORIZON_S / 4)
     return Candidate("memory", "leak", summary, "memory", (), [*found, grown], strength, agrees=True)

@@ -1,8 +1,8 @@
 """The ledger: X <= capacity / demand for every resource that was measured (METHOD §4; utilisation law).
 
-Flow resources (CPU, loops) get their ceiling from a fit of utilisation over throughput, because their demand per request
-falls as load rises. Held resources (pools, tokens) get theirs from the holding time at low load, where it contains no
-queueing (DESIGN §6).
+Flow resources (CPU, loops) get their ceiling from a fit of utilisation over throughput, because their demand per
+request falls as load rises. Held resources (pools, tokens) get theirs from the holding time at low load, where it
+contains no queueing (DESIGN §6).
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def build_ledger(sorted_out: Ladder, cores: float | None, leak: Growth | None) -
 
 
 def _throughput(step: Step) -> float:
-    """Requests per second that cost the server something: failures included, as the server saw them."""
+    """Return the requests per second that cost the server something: failures included, as the server saw them."""
     if step.server.requests_rps is not None:
         return step.server.requests_rps
     failed = (step.error_rate or 0.0) * step.goodput_rps / max(1e-9, 1.0 - (step.error_rate or 0.0))

@@ -1,19 +1,22 @@
-"""Does memory grow with the requests served, and when would it run out?
+"""Memory that grows with the requests served, and when it would run out.
 
-METHOD §5.7: PSS over cumulative requests, robust slope, and five conditions that tell a leak from warm-up, filling caches
-and the memory of requests in flight.
+METHOD §5.7: PSS over cumulative requests, robust slope, and five conditions that tell a leak from warm-up, filling
+caches and the memory of requests in flight.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pinchpoint.diagnosis.steps import Ladder
 from pinchpoint.diagnosis.windows import Samples
 from pinchpoint.records import Step
-from pinchpoint.rows import SampleRow
+from pinchpoint.rows import ProcessRow, SampleRow
 from pinchpoint.statistics import Estimate, theil_sen
+
+Floats = npt.NDArray[np.float64]
 
 MEMORY_HORIZON_S = 3600.0
 """A leak that fills the memory within an hour at the sustainable rate binds; a slower one is a finding (DESIGN §3)."""
@@ -34,7 +37,9 @@ MAX_HALVES_RATIO = 3.0
 MIN_CORRELATION = 0.9
 """A leak is a straight line over requests; noise and steps of an allocator are not."""
 
-MIN_POINTS = 6
+LEFT_OUT = frozenset({"warmup", "overload"})
+
+MIN_POINTS = 10
 MAX_POINTS = 60
 """Points spread evenly over the requests, so that long quiet steps weigh no more than short busy ones."""
 
@@ -56,12 +61,12 @@ class Growth:
         return self.seconds_to_limit is not None and self.seconds_to_limit <= MEMORY_HORIZON_S
 
 
-def growth(samples: Samples, sorted_out: Ladder) -> Growth | None:
+def growth(samples: Samples, steps: Sequence[Step], sorted_out: Ladder) -> Growth | None:
     """Return the leak, or None when memory does not grow with requests beyond doubt.
 
-    Only steps that held are used: the backlog of a failing step is memory, too, but no leak.
+    Only steps that held are used (profiled ones as well): the backlog of a failing step is memory, too, but no leak.
     """
-    points = _points(samples, sorted_out.passed)
+    points = _points(samples, [step for step in steps if step.passed and step.phase not in LEFT_OUT])
     if len(points) < MIN_POINTS:
         return None
     requests, memory, workers = (np.asarray(column, dtype=float) for column in zip(*points, strict=True))
@@ -82,33 +87,41 @@ def growth(samples: Samples, sorted_out: Ladder) -> Growth | None:
 
 
 def _points(samples: Samples, held: Sequence[Step]) -> list[tuple[float, float, int]]:
-    """(requests served, PSS in bytes, workers) wherever every worker's PSS is known; the last known PSS is kept."""
+    """Collect (requests served, memory in bytes, workers) for every row in which all workers' figures are known."""
     found = []
+    anchors: dict[int, tuple[float, float]] = {}
     for step in sorted(held, key=lambda step: step.t_start_s):
-        latest: dict[int, float] = {}
-        for row in samples.between(step.t_start_s + step.settle_s, step.t_end_s):
+        for row in samples.between(step.t_start_s, step.t_end_s):
             workers = [process for process in row["processes"] if process["role"] == "worker"]
-            fresh = False
-            for process in workers:
-                if process["pss_bytes"] is not None:
-                    latest[process["pid"]] = float(process["pss_bytes"])
-                    fresh = True
             served = [(process["probe"] or {}).get("requests_done") for process in workers]
-            if fresh and served and None not in served and all(process["pid"] in latest for process in workers):
-                total = sum(latest[process["pid"]] for process in workers)
-                found.append((float(sum(count for count in served if count is not None)), total, len(workers)))
+            memory = [_memory(process, anchors) for process in workers]
+            if workers and None not in served and None not in memory:
+                requests = sum(count for count in served if count is not None)
+                found.append((float(requests), sum(size for size in memory if size is not None), len(workers)))
     return sorted(found)
 
 
-def _spread(requests: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[int]:
-    """Indices of points evenly spread over the requests."""
+def _memory(process: ProcessRow, anchors: dict[int, tuple[float, float]]) -> float | None:
+    """Return the process's PSS, carried on by the growth of its RSS between two readings: PSS is too dear for 10 Hz."""
+    pss, rss, pid = process["pss_bytes"], process["rss_bytes"], process["pid"]
+    if pss is not None:
+        anchors[pid] = (float(pss), float(rss if rss is not None else pss))
+        return float(pss)
+    if rss is None or pid not in anchors:
+        return None
+    anchor_pss, anchor_rss = anchors[pid]
+    return anchor_pss + rss - anchor_rss
+
+
+def _spread(requests: Floats) -> list[int]:
+    """Return indices of points evenly spread over the requests."""
     targets = np.linspace(requests[0], requests[-1], MAX_POINTS)
     return sorted({int(np.argmin(np.abs(requests - target))) for target in targets})
 
 
 def _is_leak(
-    x: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    y: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    x: Floats,
+    y: Floats,
     slope: Estimate,
     grown: float,
     workers: float,
@@ -130,9 +143,7 @@ def _is_leak(
     return steady and alike
 
 
-def _slope(
-    x: np.ndarray[tuple[int, ...], np.dtype[np.float64]], y: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-) -> float | None:
+def _slope(x: Floats, y: Floats) -> float | None:
     """Least-squares slope, or None for fewer than three points."""
     if len(x) < 3 or float(np.ptp(x)) == 0:  # noqa: PLR2004 - two points always fit
         return None
@@ -148,7 +159,7 @@ def _free_bytes(samples: Samples, held: Sequence[Step]) -> float | None:
 
 
 def free_bytes(row: SampleRow) -> list[float]:
-    """What the host has left, and what the control group has left when it has a limit."""
+    """Return what the host has left, and what the control group has left when it has a limit."""
     left = [float(row["host"]["memory_available_bytes"])]
     cgroup = row["cgroup"]
     if cgroup is not None and cgroup["memory_limit_bytes"] is not None and cgroup["memory_bytes"] is not None:

@@ -16,14 +16,14 @@ POOL_WAITING = 0.5
 
 
 def cpu_use(server: ServerFigures, cores: float | None) -> float | None:
-    """Running plus runnable, as a share of the allowed cores, at most 1."""
+    """Return running plus runnable, as a share of the allowed cores, at most 1."""
     if server.cpu_cores is None or not cores:
         return None
     return min(1.0, (server.cpu_cores + (server.runq_cores or 0.0)) / cores)
 
 
 def running_use(server: ServerFigures, cores: float | None) -> float | None:
-    """Running alone, as a share of the allowed cores."""
+    """Return running alone, as a share of the allowed cores."""
     return None if server.cpu_cores is None or not cores else server.cpu_cores / cores
 
 
@@ -54,13 +54,13 @@ def pool_use(pool: PoolFigures | None) -> float | None:
 
 
 def pool_full(pool: PoolFigures | None) -> bool:
-    """True when the pool is in use throughout and requests wait for it."""
+    """Return True when the pool is in use throughout and requests wait for it."""
     use = pool_use(pool)
     return use is not None and use >= POOL_FULL and pool is not None and (pool.waiting or 0.0) >= POOL_WAITING
 
 
 def saturated(step: Step, cores: float | None) -> bool:
-    """True when any resource of the server is full in the step."""
+    """Return True when any resource of the server is full in the step."""
     server = step.server
     return (
         (cpu_use(server, cores) or 0.0) >= CPU_SATURATED

@@ -29,7 +29,7 @@ DIGEST_S = 1.0
 
 
 def build_steps(recording: Recording, samples: Samples) -> list[Step]:
-    """Return every recorded step with its figures, in time order. Steps cut off before their end was written are left out."""
+    """Return every step whose end was recorded, with its figures, in time order."""
     digests = sorted(recording.digests, key=lambda row: row["t0_s"])
     starts = [row["t0_s"] for row in digests]
     deaths = [event["t_s"] for event in recording.events if event.get("kind") == "worker-exit" and "t_s" in event]
@@ -95,7 +95,7 @@ def _requests_per_arrival(steps: Sequence[Step]) -> float | None:
 
 
 def load_of(step: Step) -> float:
-    """The step's load on one scale: requests per second asked for, or users."""
+    """Return the step's load on one scale: requests per second asked for, or users."""
     if step.offered_rps is not None:
         return step.offered_rps
     return float(step.users or 0)
@@ -145,12 +145,12 @@ def ladder(steps: Sequence[Step]) -> Ladder:
 
 
 def enough(step: Step) -> bool:
-    """True when the step completed enough requests for a demand."""
+    """Return True when the step completed enough requests for a demand."""
     return step.client.ok + step.client.failed >= MIN_LOW_REQUESTS
 
 
 def low_steps(sorted_out: Ladder) -> list[Step]:
-    """Steps light enough to hold no queueing: up to `LOW_LOAD_SHARE` of the limit, at least the lightest."""
+    """Return the steps light enough to hold no queueing: up to `LOW_LOAD_SHARE` of the limit, at least the lightest."""
     if sorted_out.limit is None:
         return []
     bound = LOW_LOAD_SHARE * load_of(sorted_out.limit)

@@ -1,7 +1,7 @@
 """Where a request's response time goes (question 2 of DESIGN §3), at low load and at the limit.
 
-All parts are means per request. The client's mean time from sending to the answer is in-flight / throughput (Little's law,
-METHOD §1.6); the wait before sending is the difference of the medians from schedule and from sending.
+All parts are means per request. The client's mean time from sending to the answer is in-flight / throughput (Little's
+law, METHOD §1.6); the wait before sending is the difference of the medians from schedule and from sending.
 """
 
 from collections.abc import Sequence

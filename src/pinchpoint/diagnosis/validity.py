@@ -1,8 +1,8 @@
 """Can the measurement be believed? Gates on the generator first (METHOD §2), then on the sampling.
 
 The gates judge the steps that set the capacity: the highest load that held and the lightest that broke. In a step that
-broke, a busy generator is no excuse when the server itself says it was full, or answered with errors: fast failures pin any
-generator (DESIGN §6).
+broke, a busy generator is no excuse when the server itself says it was full, or answered with errors: fast failures
+pin any generator (DESIGN §6).
 """
 
 from collections.abc import Sequence
@@ -65,14 +65,14 @@ def validity(sorted_out: Ladder, cores: float | None, slo_p95_ms: float | None, 
 
 
 def server_is_at_its_limit(step: Step, cores: float | None, slo_errors: float | None) -> bool:
-    """True when the server's own signals explain the breach, whatever the generator's CPU says."""
+    """Return True when the server's own signals explain the breach, whatever the generator's CPU says."""
     if step.error_rate is not None and slo_errors is not None and step.error_rate > slo_errors:
         return True
     return saturated(step, cores)
 
 
 def generator_failed(checked: Validity) -> bool:
-    """True when a gate on the generator failed."""
+    """Return True when a gate on the generator failed."""
     return any(gate.status == "fail" and gate.name in GENERATOR_GATES for gate in checked.gates)
 
 
@@ -156,7 +156,7 @@ def _limit_samples(limit: Step) -> Gate:
 
 
 def enough_seen(step: Step) -> bool:
-    """True when the step holds enough to judge: requests, or their absence while load was offered."""
+    """Return True when the step holds enough to judge: requests, or their absence while load was offered."""
     silent = step.client.empty_seconds > 0
     return step.server.samples_received >= MIN_LIMIT_SAMPLES and (silent or enough(step))
 

@@ -36,7 +36,7 @@ CLEAR = 1.3
 """A next wall this far above leaves no doubt about the order."""
 
 AGREEMENT = (0.7, 1.35)
-"""Measured over predicted ceiling in which the ledger agrees (METHOD §4.3 asks 0.85 to 1.05; short steps are noisier)."""
+"""Measured over predicted ceiling in which the ledger agrees (METHOD §4.3 asks 0.85 to 1.05 of longer steps)."""
 
 STEPS_ASKED = 3
 
@@ -64,7 +64,7 @@ def _enough_later(facts: Facts) -> bool:
 
 
 def _asked(facts: Facts) -> list[Step]:
-    """Steps beyond the limit to look at, the lightest first; the overload last."""
+    """Return the steps beyond the limit to look at, the lightest first; the overload last."""
     return [*facts.ladder.failed[:STEPS_ASKED], *facts.ladder.overload[:1]]
 
 

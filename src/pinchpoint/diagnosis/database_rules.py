@@ -1,0 +1,143 @@
+"""io/slow-query: a statement that fills the database, wherever the database runs."""
+
+from pinchpoint.diagnosis.facts import Candidate, Facts, margin
+from pinchpoint.diagnosis.readings import blocked, db_growth, evidence, net_db_ms, per_request_ms
+from pinchpoint.diagnosis.saturation import (
+    CPU_SATURATED,
+    cpu_use,
+    loop_running,
+    pool_full,
+    running_use,
+)
+from pinchpoint.diagnosis.words import ms as show_ms
+from pinchpoint.records import Evidence, Step
+
+DB_GROWTH = 1.5
+"""Database time per request at the limit over low load, loop lag taken off: above, the database itself queues."""
+
+DB_DOMINATES = 0.5
+"""Share of the service time, at low load or at the limit, that makes the database the thing to look at."""
+
+DB_CPU_SHARE = 0.7
+"""Off-loop share of the CPU above which an embedded database burns it; a healthy SQLite app spends about half there."""
+
+DB_EXPLAINS = 0.5
+"""Database time per request at low load over the CPU per request: below, something else off the loop burns it."""
+
+REMOTE_MAX_RUNNING = 0.75
+"""A target that itself runs this much of its cores (or loops) is not merely waiting for a database."""
+
+HOST_FULL = 0.9
+"""Foreign CPU of the cores that the target leaves over: a database on this machine has used them up."""
+
+
+def remote_database(facts: Facts, step: Step) -> Candidate | None:
+    """io/slow-query behind a connection to another process: its time per request grows while the target waits."""
+    server = step.server
+    if server.db_embedded is not False or blocked(server):
+        return None
+    running = max(running_use(server, facts.cores) or 0.0, loop_running(server) or 0.0)
+    grown = db_growth(facts, step)
+    low_db, low_service = facts.low(net_db_ms), facts.low(lambda figures: figures.service_ms)
+    now_db, now_service = net_db_ms(server), server.service_ms
+    dominates = _is_most(low_db, low_service) or _is_most(now_db, now_service)
+    crowded = _host_full(facts, step)
+    if running >= REMOTE_MAX_RUNNING or grown is None or not dominates or _wants_more_than_database(facts, step):
+        return None
+    pool = server.pools.get("db")
+    # A pool smaller than the database's cores keeps the queries' time flat although the database is full.
+    if grown < DB_GROWTH and not (crowded and pool_full(pool)):
+        return None
+    found = _remote_evidence(low_db, grown, running, step)
+    summary = (
+        f"The database binds: a request's {show_ms(low_db)} of database time at low load became "
+        f"{show_ms(server.db_ms_per_request)} at the limit, while the app itself ran {running:.0%} of its CPU."
+    )
+    strength = max(margin(grown, DB_GROWTH, 3.0), 0.5 if crowded else 0.0)
+    return Candidate(
+        "io", "slow-query", summary, "db", ("db-pool", "threadpool", "loop", "cpu"), found, strength, agrees=True
+    )
+
+
+def _remote_evidence(low_db: float | None, grown: float, running: float, step: Step) -> list[Evidence]:
+    server = step.server
+    found = [
+        evidence(
+            f"database time per request grew from {show_ms(low_db)} to {show_ms(server.db_ms_per_request)}",
+            "probe.db_s",
+            grown,
+            "ratio",
+            step,
+        ),
+        evidence(
+            f"the target itself ran only {running:.0%} of its share of CPU", "cpu.running", running, "share", step
+        ),
+    ]
+    if server.db_active is not None:
+        found.append(
+            evidence(
+                f"{server.db_active:.1f} calls were in the database", "probe.db_active", server.db_active, "calls", step
+            )
+        )
+    if server.foreign_cpu_cores is not None:
+        text = f"other processes of the machine used {server.foreign_cpu_cores:.2f} cores"
+        found.append(evidence(text, "host.foreign_cpu", server.foreign_cpu_cores, "cores", step))
+    return found
+
+
+def _is_most(part: float | None, whole: float | None) -> bool:
+    return part is not None and whole is not None and part >= DB_DOMINATES * whole
+
+
+def _wants_more_than_database(facts: Facts, step: Step) -> bool:
+    """Judge whether the target's own wish for CPU is full, and not because a database on this machine outruns it."""
+    server = step.server
+    wants = (cpu_use(server, facts.cores) or 0.0) >= CPU_SATURATED
+    return wants and (server.foreign_cpu_cores or 0.0) <= (server.cpu_cores or 0.0)
+
+
+def _host_full(facts: Facts, step: Step) -> bool:
+    foreign = step.server.foreign_cpu_cores
+    return foreign is not None and facts.cores is not None and foreign >= HOST_FULL * facts.cores
+
+
+def embedded_database(facts: Facts, step: Step) -> Candidate | None:
+    """io/slow-query inside the worker: the CPU is full, burnt off the loop by a costly statement."""
+    server = step.server
+    use = cpu_use(server, facts.cores)
+    if not server.db_embedded or use is None or use < CPU_SATURATED:
+        return None
+    if not server.cpu_cores or server.off_loop_cpu_cores is None:
+        return None
+    share = server.off_loop_cpu_cores / server.cpu_cores
+    low_db = facts.low(lambda figures: figures.db_ms_per_request)
+    cpu_ms = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
+    if share < DB_CPU_SHARE or low_db is None or not cpu_ms or low_db < DB_EXPLAINS * cpu_ms:
+        return None
+    found = [
+        evidence(
+            f"CPU running or runnable: {use:.0%} of {facts.cores:g} core(s)", "cpu.running+runnable", use, "share", step
+        ),
+        evidence(
+            f"{share:.0%} of the app's CPU burns off the event loop, where the embedded database runs",
+            "cpu.off_loop",
+            share,
+            "share",
+            step,
+        ),
+        evidence(
+            f"a request spends {show_ms(low_db)} in the database at low load, of {show_ms(cpu_ms)} CPU",
+            "probe.db_s",
+            low_db,
+            "ms",
+            step,
+        ),
+    ]
+    summary = (
+        f"A costly statement binds: the database runs inside the worker and burns {share:.0%} of the app's CPU; at low "
+        f"load a request spends {show_ms(low_db)} in it."
+    )
+    strength = (margin(use, CPU_SATURATED, 1.0) + margin(share, DB_CPU_SHARE, 0.9)) / 2
+    return Candidate(
+        "io", "slow-query", summary, "cpu", ("db-pool", "loop", "threadpool", "db"), found, strength, agrees=True
+    )

@@ -1,0 +1,65 @@
+"""Figures that several rules read in the same way."""
+
+from pinchpoint.diagnosis.facts import Facts
+from pinchpoint.diagnosis.saturation import (
+    LOOP_SATURATED,
+    loop_threads,
+)
+from pinchpoint.records import Evidence, PoolFigures, ServerFigures, Step
+
+BLOCKED_SHARE = 0.5
+"""Of the loop's busy time, spent neither running nor runnable: blocked more often than not."""
+
+BLOCKED_MAX_CPU = 0.6
+"""Cores per worker above which a 'blocked' loop may as well be waiting for the GIL behind its own threads."""
+
+DB_LOOP_TURNS = 2.0
+"""An awaited database call passes the loop about twice (send, wake-up), each time late by the loop's lag."""
+
+
+def evidence(statement: str, signal: str, value: float | None, unit: str, step: Step) -> Evidence:
+    """One measured statement."""
+    return Evidence(statement, signal, value, unit, step.index)
+
+
+def net_db_ms(server: ServerFigures) -> float | None:
+    """Database time per request without the loop's own lateness, which the caller of an async driver sees as well."""
+    if server.db_ms_per_request is None:
+        return None
+    lag = (server.loop_lag_ms or 0.0) * (server.db_calls_per_request or 0.0) * DB_LOOP_TURNS
+    return max(0.0, server.db_ms_per_request - lag)
+
+
+def per_request_ms(cores: float | None, server: ServerFigures) -> float | None:
+    """Turn cores of something into milliseconds of it per request."""
+    return None if cores is None or not server.requests_rps else cores / server.requests_rps * 1000.0
+
+
+def grown_by(now: float | None, then: float | None) -> float | None:
+    """Return now / then."""
+    return None if now is None or not then else now / then
+
+
+def hold_of(pool: PoolFigures | None) -> float | None:
+    """Return the mean holding time in milliseconds."""
+    return None if pool is None else pool.hold_ms
+
+
+def hold_growth(facts: Facts, step: Step) -> float | None:
+    """Return the holding time of a connection in the step over that at low load."""
+    pool = step.server.pools.get("db")
+    return grown_by(pool.hold_ms if pool else None, facts.low(lambda server: hold_of(server.pools.get("db"))))
+
+
+def db_growth(facts: Facts, step: Step) -> float | None:
+    """Net database time per request in the step over low load."""
+    return grown_by(net_db_ms(step.server), facts.low(net_db_ms))
+
+
+def blocked(server: ServerFigures) -> bool:
+    """Return True when the loop is busy throughout, mostly without its thread running or wanting to run."""
+    busy = server.loop_busy
+    if server.loop_blocked is None or busy is None or busy < LOOP_SATURATED:
+        return False
+    per_worker = (server.cpu_cores or 0.0) / loop_threads(server)
+    return server.loop_blocked >= BLOCKED_SHARE * busy and per_worker <= BLOCKED_MAX_CPU
