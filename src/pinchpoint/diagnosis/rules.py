@@ -49,6 +49,7 @@ def blocking_call(facts: Facts, step: Step) -> Candidate | None:
     if not blocked(server) or server.loop_blocked is None or server.loop_busy is None:
         return None
     per_call = _blocked_ms(facts)
+    cost = f": {show_ms(per_call)} per request" if per_call is not None else ""
     found = _blocking_evidence(server, server.loop_busy, server.loop_blocked, step)
     summary = (
         f"A blocking call inside the event loop binds{cost}. The loop is busy {server.loop_busy:.0%} of the time, but "
@@ -89,7 +90,6 @@ def _blocking_evidence(server: ServerFigures, busy: float, stuck: float, step: S
         found.append(
             evidence(f"the app used only {server.cpu_cores:.2f} cores", "cpu.running", server.cpu_cores, "cores", step)
         )
-    cost = f": {show_ms(per_call)} per request" if per_call is not None else ""
     return found
 
 
