@@ -24,8 +24,8 @@ REACHED_MARGIN = 0.97
 """A plateau at 97 % of the highest load or above may just be the end of the ramp (METHOD §1.3)."""
 
 EXPONENT_BOUNDS = (0.5, 1.0)
-"""CPU demand per request falls with load, so U grows slower than X (exponent < 1); DESIGN §6 measured 0.67 to 0.85. Above
-1 would be contention, which a ceiling from unsaturated steps must not extrapolate."""
+"""CPU demand per request falls with load, so U grows slower than X (exponent < 1); DESIGN §6 measured 0.67 to 0.85.
+Above 1 would be contention, which a ceiling from unsaturated steps must not extrapolate."""
 
 FIT_WEIGHT_POWER = 2.0
 """Weight of a step in the utilisation fit is U to this power: the steps nearest to saturation say most about it."""
@@ -122,8 +122,8 @@ def _resampled_slope(x: Floats, y: Floats, rng: np.random.Generator) -> float:
 def utilisation_ceiling(rates: Sequence[float], utilisations: Sequence[float], seed: int = SEED) -> Estimate | None:
     """Throughput at which utilisation reaches 1, from unsaturated steps.
 
-    Fits `U = a * X**b` with b in `EXPONENT_BOUNDS` by weighted least squares of the logarithms and solves for U = 1. The
-    demand per request of a real server falls as load rises (DESIGN §6), so a straight line from low load would
+    Fits `U = a * X**b` with b in `EXPONENT_BOUNDS` by weighted least squares of the logarithms and solves for U = 1.
+    The demand per request of a real server falls as load rises (DESIGN §6), so a straight line from low load would
     underestimate the ceiling by up to 3 times.
 
     Returns:
