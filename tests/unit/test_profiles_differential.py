@@ -5,7 +5,11 @@ import pytest
 from pinchpoint.profiles.differential import Growth, ProfiledLoad, differential
 from pinchpoint.profiles.folded import Frame, Stacks
 
-HANDLER, LOCK, DUMPS = Frame("handler", "shop.py", 1), Frame("wait", "python3.11/threading.py", 2), Frame("dumps", "j.py", 3)
+HANDLER, LOCK, DUMPS = (
+    Frame("handler", "shop.py", 1),
+    Frame("wait", "python3.11/threading.py", 2),
+    Frame("dumps", "j.py", 3),
+)
 
 
 def test_contention_grows_in_seconds_per_request_while_demand_does_not() -> None:
@@ -29,7 +33,10 @@ def test_what_shrank_is_listed_last() -> None:
     """A vanished function is not invisible."""
     low = ProfiledLoad(Stacks({(HANDLER,): 10, (DUMPS,): 10}), 2.0, 10)
     high = ProfiledLoad(Stacks({(HANDLER,): 20}), 4.0, 10)
-    assert [(row.function, round(row.delta_s, 9)) for row in differential(low, high)] == [("handler", 0.3), ("dumps", -0.1)]
+    assert [(row.function, round(row.delta_s, 9)) for row in differential(low, high)] == [
+        ("handler", 0.3),
+        ("dumps", -0.1),
+    ]
 
 
 def test_an_empty_side_counts_as_zero_seconds() -> None:

@@ -27,7 +27,9 @@ FRAMES = st.one_of(
     st.builds(Frame, WORD, PATH, st.none() | st.integers(0, 10**6)),
     st.integers(1, 10**6).map(lambda tid: Frame(f"thread ({tid}): Main (x)", kind="thread")),
 )
-STACKS = st.dictionaries(st.lists(FRAMES, min_size=1, max_size=5).map(tuple), st.integers(1, 10**9), max_size=8).map(Stacks)
+STACKS = st.dictionaries(st.lists(FRAMES, min_size=1, max_size=5).map(tuple), st.integers(1, 10**9), max_size=8).map(
+    Stacks
+)
 
 ROOT = Frame("<module>", "run.py", 1)
 THREAD = Frame("thread (7): MainThread", kind="thread")
