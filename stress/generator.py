@@ -292,7 +292,7 @@ class Generator:
                 continue
         deadline_s = self._clock() + patience_s
         for process in self._processes:
-            while not process.closed and self._clock() < deadline_s:
+            while not process.closed and process.child.alive() and self._clock() < deadline_s:
                 self._listen(min(0.1, patience_s))
             process.channel.close()
             process.child.stop()

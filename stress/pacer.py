@@ -67,7 +67,7 @@ class Pacer:
         self._dispatcher: gevent.Greenlet | None = None
         self._target: int | None = None
         self.population: int | None = None
-        """Users that the segment asks for, also after its end; None in the rate model."""
+        """Users that the last segment asked for, also after its end; None in the rate model."""
         self._admitted = 0
         self._epoch = 0
         self.segment = 0
@@ -88,6 +88,7 @@ class Pacer:
     def begin(self, segment: Segment) -> float:
         """Put a load level in force at once; return when. What the last one left unclaimed is dropped as unsent."""
         self.idle(segment.id)
+        self.population = None
         now_s = self._clock()
         if segment.model == "users":
             self._target = self.population = segment.users
@@ -106,7 +107,6 @@ class Pacer:
             self._dispatcher.kill(block=False)
             self._dispatcher = None
         self.segment = segment
-        self.population = None
         self._close()
 
     def pause(self, visit: Visit, think: Callable[[], float]) -> None:
