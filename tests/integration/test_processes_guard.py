@@ -147,6 +147,7 @@ def test_kill_9_of_the_guard_ends_the_family_too(notes: Path) -> None:
 
     os.kill(psutil.Process(child.pid).ppid(), signal.SIGKILL)
 
+    assert until(lambda: not runs(child.pid), GONE_WITHIN_S)
     assert child.wait(GONE_WITHIN_S) == -signal.SIGKILL
     assert [pid for pid in noted(notes) if runs(pid)] == []
     assert child.stop() == -signal.SIGKILL
