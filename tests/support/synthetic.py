@@ -9,10 +9,10 @@ import json
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pinchpoint import histograms
-from pinchpoint.recording import EVENTS_FILE, RUN_FILE, SERVER_FILE
+from pinchpoint.recording import EVENTS_FILE, RUN_FILE, SERVER_FILE, Recording
 
 TICK_S = 0.1
 SETTLE_S = 0.5
@@ -346,12 +346,21 @@ class Synthetic:
                 }
             )  # fmt: skip
 
+    def recording(self) -> Recording:
+        """Return the run without the detour over a folder."""
+        settings = {"load": self._load(), "slo": {"p95_ms": 500.0, "max_error_rate": 0.01}}
+        events, samples, digests = (cast("Any", rows) for rows in (self.events, self.samples, self.digests))
+        return Recording(events, samples, digests, settings, Path())
+
+    def _load(self) -> dict[str, Any]:
+        return {"model": "rate", "processes": 1, "server_cpus": list(range(self.truth.cores)), "load_cpus": None}
+
     def write(self, folder: Path, *, argv: tuple[str, ...] = (), label: str = "") -> Path:
         """Write the run folder."""
         folder.mkdir(parents=True, exist_ok=True)
         run = {
             "run": {"id": "synthetic", "argv": list(argv)},
-            "load": {"model": "rate", "processes": 1, "server_cpus": list(range(self.truth.cores)), "load_cpus": None},
+            "load": self._load(),
             "slo": {"p95_ms": 500.0, "max_error_rate": 0.01},
         }
         (folder / RUN_FILE).write_text(json.dumps(run))
