@@ -1,0 +1,48 @@
+# noqa: INP001 - a package would not be found by `site`
+"""Run by `site` at the start of every interpreter that has this folder first on PYTHONPATH.
+
+Loads the probe by its path, under a private name, and then the `sitecustomize` that this one hides. Children inherit
+PYTHONPATH and are probed as well; this process's own sys.path is left as if we had never been here.
+"""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib would cost every child 5 ms
+_PROBE = os.path.dirname(_HERE)  # noqa: PTH120
+_OLDEST = (3, 9)
+
+
+def _load_probe() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "_pinchpoint_probe",
+        os.path.join(_PROBE, "__init__.py"),  # noqa: PTH118
+        submodule_search_locations=[_PROBE],
+    )
+    if spec is None or spec.loader is None:
+        return
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    module.install()
+
+
+def _chain() -> None:
+    """Run the next `sitecustomize`; its errors are the user's own, and `site` reports them as it always does."""
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
+    if spec is None or spec.loader is None:
+        return
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["sitecustomize"] = module
+    spec.loader.exec_module(module)
+
+
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _HERE]  # noqa: PTH100
+if sys.version_info >= _OLDEST and "_pinchpoint_probe" not in sys.modules:
+    try:
+        _load_probe()
+    except Exception as error:
+        sys.stderr.write("pinchpoint probe: not loaded: %r\n" % (error,))
+_chain()
