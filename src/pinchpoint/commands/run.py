@@ -196,6 +196,11 @@ def _report(folder: Path, problem: PinchpointError | None, console: Console) -> 
         rebuilt = rebuild(folder)
     except PinchpointError as error:
         problem = problem or error
+    except Exception:
+        # A bug of ours in the report must not hide why the run ended.
+        if problem is not None:
+            console.print(f"pinchpoint: {problem}", markup=False, highlight=False, soft_wrap=True)
+        raise
     if problem is not None:
         return RunResult(folder, rebuilt, problem.exit_code, str(problem))
     console.print(f"finished in {folder}", highlight=False, style="dim")
