@@ -1,14 +1,14 @@
 """`leak`: each get keeps 64 KiB for ever.
 
-Class `memory`, cause `leak`. Memory does not flow, so it binds by running out: the rate stays the healthy app's
-until then. Time to exhaustion: free memory / (0.6 * 64 KiB * requests per second); at 1,000 requests of the mix per
-second that is 38 MiB/s, so 8 GiB last three and a half minutes. It never plateaus.
+Class `memory`, cause `leak`. Memory does not flow, so it binds by running out: the rate stays near the healthy
+app's until then. Time to exhaustion: free memory / (0.6 * 64 KiB * requests per second); at 1,000 requests of the
+mix per second that is 38 MiB/s, so 8 GiB last three and a half minutes. It never plateaus.
 """
 
-from .model import Fault
+from .model import GET_SHARE, SATURATED_S, Fault
 
 KEPT_BYTES = 64 * 1024
-HEALTHY_S = 0.0005  # CPU of one request of the healthy mix, docs/faults.md
+KEEP_S = 0.0002  # CPU to get and write fresh pages, docs/faults.md
 
 _kept: list[bytes] = []
 
@@ -23,7 +23,7 @@ FAULT = Fault(
     label_class="memory",
     label_cause="leak",
     binds="memory, by exhaustion after free bytes / (0.6 * 64 KiB * severity * rate) seconds",
-    formula="the healthy app's: min(workers, cores) / 0.5 ms",
-    ceiling=lambda workers, cores, _severity: min(workers, cores) / HEALTHY_S,
+    formula="until then min(workers, cores) / (0.6 * 0.2 ms * severity + 0.47 ms)",
+    ceiling=lambda workers, cores, severity: min(workers, cores) / (GET_SHARE * KEEP_S * severity + SATURATED_S),
     on_loop=keep,
 )

@@ -9,6 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 GET_SHARE = 3 / 5
 CREATE_SHARE = 1 / 5
 
+# CPU of one request of the healthy mix in a worker, measured in docs/faults.md. It falls as the rate rises, because a
+# busy loop serves many sockets each time it wakes: saturated is about 2,100 requests per second, sparse about 100.
+SATURATED_S = 0.00047
+SPARSE_S = 0.0011
+
 LoopHook = Callable[[float], None]
 ConnectionHook = Callable[[AsyncConnection, float], Awaitable[None]]
 Ceiling = Callable[[int, int, float], float]

@@ -6,12 +6,11 @@ that core is full. Ceiling for the items mix: min(workers, cores) / (0.6 * 5 ms 
 per request.
 """
 
-from .model import GET_SHARE, Fault
+from .model import GET_SHARE, SATURATED_S, Fault
 
 # A count and not a clock: the work stays the same when the core is shared, as real code does.
 STEPS = 75_000
 STEPS_S = 0.005  # CPU of STEPS on the machine of docs/faults.md
-HEALTHY_S = 0.0005  # CPU of one request of the healthy mix there
 
 _MODULUS = 65_521  # the largest prime below 2**16, as in Adler-32
 
@@ -29,7 +28,7 @@ FAULT = Fault(
     label_class="cpu",
     label_cause="python-code",
     binds="the core of each worker: interpreted code on the event loop",
-    formula="min(workers, cores) / (0.6 * 5 ms * severity + 0.5 ms)",
-    ceiling=lambda workers, cores, severity: min(workers, cores) / (GET_SHARE * STEPS_S * severity + HEALTHY_S),
+    formula="min(workers, cores) / (0.6 * 5 ms * severity + 0.47 ms)",
+    ceiling=lambda workers, cores, severity: min(workers, cores) / (GET_SHARE * STEPS_S * severity + SATURATED_S),
     on_loop=burn,
 )

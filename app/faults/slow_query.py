@@ -4,7 +4,7 @@ Class `io`, cause `slow-query`. Each get also reads all 10,000 seeded rows and t
 one row comes back, so nearly all of the time is the database's CPU. SQLite runs inside the worker and counts as the
 database (it scans outside the interpreter lock, in the connection's own thread); PostgreSQL burns its own process.
 It binds because the cores are full of scans: a bigger pool only queues more of them. Ceiling for the items mix:
-cores / (0.6 * 20 ms + h), with h the healthy app's CPU per request where app and database share the cores.
+cores / (0.6 * 22 ms + h), with h the healthy app's CPU per request where app and database share the cores.
 """
 
 from functools import cache
@@ -12,12 +12,11 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .model import GET_SHARE, Fault, Pool
+from .model import GET_SHARE, SPARSE_S, Fault, Pool
 
-# Patterns tried against each row, for about 20 ms of the database's CPU on the machine of docs/faults.md.
-PATTERNS = {"sqlite": 10, "postgresql": 16}
-SCAN_S = 0.020
-HEALTHY_S = 0.0005  # CPU of one request of the healthy mix there
+# Patterns tried against each row, for about 22 ms of the database's CPU on the machine of docs/faults.md.
+PATTERNS = {"sqlite": 10, "postgresql": 14}
+SCAN_S = 0.022
 POOL = Pool(size=40, overflow=0, timeout_s=60.0)
 
 
@@ -42,8 +41,8 @@ FAULT = Fault(
     label_class="io",
     label_cause="slow-query",
     binds="the database's CPU: a scan of all rows for each get",
-    formula="cores / (0.6 * 20 ms * severity + 0.5 ms)",
-    ceiling=lambda _workers, cores, severity: cores / (GET_SHARE * SCAN_S * severity + HEALTHY_S),
+    formula="cores / (0.6 * 22 ms * severity + 1.1 ms)",
+    ceiling=lambda _workers, cores, severity: cores / (GET_SHARE * SCAN_S * severity + SPARSE_S),
     on_connection=scan,
     pool=POOL,
 )

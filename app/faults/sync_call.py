@@ -8,10 +8,9 @@ nothing.
 
 import time
 
-from .model import GET_SHARE, Fault
+from .model import GET_SHARE, SPARSE_S, Fault
 
 BLOCK_S = 0.020
-HEALTHY_S = 0.0005  # CPU of one request of the healthy mix, docs/faults.md
 
 
 def call_and_wait(severity: float) -> None:
@@ -24,7 +23,7 @@ FAULT = Fault(
     label_class="blocking",
     label_cause="sync-call",
     binds="the event loop of each worker: held by a call that does not await",
-    formula="workers / (0.6 * 20 ms * severity + 0.5 ms)",
-    ceiling=lambda workers, _cores, severity: workers / (GET_SHARE * BLOCK_S * severity + HEALTHY_S),
+    formula="workers / (0.6 * 20 ms * severity + 1.1 ms)",
+    ceiling=lambda workers, _cores, severity: workers / (GET_SHARE * BLOCK_S * severity + SPARSE_S),
     on_loop=call_and_wait,
 )
