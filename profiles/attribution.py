@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from pinchpoint.profiles.tags import leaf_tag
+from pinchpoint.profiles.tags import in_native_loop, leaf_tag
 from pinchpoint.records import HotFrame
 
 if TYPE_CHECKING:
@@ -132,10 +132,14 @@ def place(frame: Frame) -> Place:
 def busy(stacks: Stacks, lines: Mapping[str, str] | None = None, kind: ProfileKind = "wall") -> Stacks:
     """Leave out threads that wait for work. Shares of a profile are shares of what remains.
 
-    In a profile of running threads, sleepers are left out too: they were caught falling asleep or waking up.
+    In a profile of running threads, sleepers are left out too: they were caught falling asleep or waking up. A thread
+    inside uvloop's own code waits on the wall clock, as a rule, and works when it was seen running.
     """
-    asleep = {"idle"} if kind == "wall" else {"idle", "sleep"}
-    return stacks.filter(lambda stack: leaf_tag(stack, lines) not in asleep)
+    if kind == "wall":
+        return stacks.filter(lambda stack: leaf_tag(stack, lines) != "idle")
+    return stacks.filter(
+        lambda stack: in_native_loop(stack[-1]) or leaf_tag(stack, lines) not in {"idle", "sleep"},
+    )
 
 
 def on_loop(stacks: Stacks) -> Stacks:

@@ -92,7 +92,11 @@ def _waits_for_work(code: list[Frame], text: str) -> bool:
         return leaf is not below or bool(_TAKES_WORK.search(text))
     if any(below.file.endswith(file) and below.function == function for file, function in _IDLE_WORKERS):
         return leaf is not below or not text or bool(_TAKES_WORK.search(text) or _SLEEPS.search(text))
-    # uvloop runs no Python of its own: a thread inside it ends at the function that started the loop.
+    return in_native_loop(leaf)
+
+
+def in_native_loop(leaf: Frame) -> bool:
+    """Tell whether a stack ends where uvloop begins: it has no Python frames, so it waits there, or runs there."""
     return leaf.file.endswith(_LOOP_RUNNERS) and leaf.function in {"Runner.run", "run", "Server.run", "asyncio_run"}
 
 

@@ -200,3 +200,10 @@ def test_busy_keeps_sleepers_only_on_the_wall_clock() -> None:
 def test_loop_stacks_are_those_below_an_event_loop() -> None:
     """Thread-pool threads do not block the loop."""
     assert on_loop(Stacks({stack(LOOP, HANDLER): 1, stack(HANDLER): 2})).counts == {stack(LOOP, HANDLER): 1}
+
+
+def test_a_running_thread_inside_uvloop_is_busy() -> None:
+    """uvloop has no Python frames: what runs there is the loop's own work, what stands there waits."""
+    stacks = Stacks({stack(("Runner.run", f"{LIB}/asyncio/runners.py")): 4})
+    assert busy(stacks, {}, "cpu").total == 4
+    assert busy(stacks, {}, "wall").total == 0
