@@ -19,7 +19,6 @@ from pinchpoint.profiles.capture import CaptureKind, CaptureSession, ProfileRequ
 from pinchpoint.profiles.load import load_stacks, render_all
 from pinchpoint.profiles.sources import read_lines
 from pinchpoint.recording import Recording
-from pinchpoint.rows import EventRow
 
 DEADLINE_S = 20.0
 NOBODY = "65534"
@@ -94,8 +93,9 @@ def test_two_kinds_of_one_process_are_taken_at_once(target: Target, tmp_path: Pa
     outcome = capture([request(target, run, kind, 2.0) for kind in ("cpu", "wall")], root=tmp_path)
     assert outcome.notes == []
     rendered = render_all(run, outcome.captured)
-    events: list[EventRow] = [{"kind": "profile", "t_s": 0.0, "data": one.event_data()} for one in rendered]
-    cpu, wall = load_profiles(Recording(events, [], [], {}, run))
+    recording = Recording([], [], [], {}, run)
+    recording.events.extend({"kind": "profile", "t_s": 0.0, "data": one.event_data()} for one in rendered)
+    cpu, wall = load_profiles(recording)
     assert cpu.samples > 50
     assert wall.samples > 1.5 * cpu.samples
     assert (cpu.hot[0].function, cpu.hot[0].file, cpu.hot[0].owner) == ("crunch", "shop.py", "app")

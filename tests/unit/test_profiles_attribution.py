@@ -203,7 +203,7 @@ def test_loop_stacks_are_those_below_an_event_loop() -> None:
 
 
 def test_a_running_thread_inside_uvloop_is_busy() -> None:
-    """uvloop has no Python frames: what runs there is the loop's own work, what stands there waits."""
+    """The uvloop loop has no Python frames: what runs there is the loop's own work, what stands there waits."""
     stacks = Stacks({stack(("Runner.run", f"{LIB}/asyncio/runners.py")): 4})
     assert busy(stacks, {}, "cpu").total == 4
     assert busy(stacks, {}, "wall").total == 0
