@@ -1,0 +1,134 @@
+"""The summary on the terminal: the verdict first, everything within 80 columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pinchpoint import units
+from pinchpoint.report import words
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+EVIDENCE_SHOWN = 4
+STEPS_SHOWN = 12
+INDENT = (0, 0, 0, 2)
+_STATUS_STYLES = {"fail": "red", "warn": "yellow", "unavailable": "dim"}
+_VERDICT_STYLES = {"none": "bold green", "generator": "bold red", "undetermined": "bold yellow"}
+
+
+def render_summary(report: dict[str, Any], console: Console) -> None:
+    """Print the summary. Names from the app are shown as they are, never taken for markup."""
+    verdict = report["verdict"]
+    style = _VERDICT_STYLES.get(verdict["class"], "bold cyan")
+    if report["validity"]["status"] == "invalid":
+        style = "bold red"
+    console.print()
+    _say(console, Text(words.headline(report), style))
+    _say(console, Text(words.status_line(report), "dim"))
+    console.print()
+    _say(console, Text(verdict["summary"]))
+    partial = words.partial_reason(report)
+    if partial is not None:
+        _say(console, Text(partial, "yellow"))
+    _facts(report, console)
+    _listed(console, "Evidence", [one["statement"] for one in verdict["evidence"]][:EVIDENCE_SHOWN])
+    _listed(console, "Advice", [_advice(one) for one in verdict["advice"]])
+    _listed(console, "Findings", [one["statement"] for one in report["findings"]])
+    _steps(report, console)
+    _gates(report, console)
+    console.print()
+
+
+def _say(console: Console, what: RenderableType) -> None:
+    console.print(what, highlight=False)
+
+
+def _facts(report: dict[str, Any], console: Console) -> None:
+    verdict = report["verdict"]
+    facts = words.capacity_lines(report)
+    where, wall = words.place(verdict["location"]), words.next_wall(report)
+    facts += [("Where", where)] if where else []
+    facts += [("Binds as well", ", ".join(verdict["co_bottlenecks"]))] if verdict["co_bottlenecks"] else []
+    facts += [("Next wall", wall)] if wall else []
+    if report["recovery"] is not None:
+        facts.append(("Recovery", words.recovery_line(report)))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        grid.add_row(Text(name), Text(value))
+    console.print()
+    _say(console, Padding(grid, INDENT))
+
+
+def _listed(console: Console, title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    console.print()
+    _say(console, Text(title, "bold"))
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row(Text("-", "dim"), Text(line))
+    _say(console, Padding(grid, INDENT))
+
+
+def _advice(advice: dict[str, Any]) -> str:
+    notes = [words.advice_change(advice), f"expected: {advice['expected_gain']}" if advice["expected_gain"] else None]
+    shown = "; ".join(note for note in notes if note)
+    return f"{advice['text']} ({shown})" if shown else str(advice["text"])
+
+
+def _steps(report: dict[str, Any], console: Console) -> None:
+    steps = [step for step in report["steps"] if step["phase"] in words.LOADED]
+    if not steps:
+        return
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("phase")
+    for name in ("offered", "goodput", "errors", "p95", "CPU", "RSS"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for step in steps[-STEPS_SHOWN:]:
+        latency = step["latency_ms"] or {}
+        table.add_row(
+            step["phase"],
+            words.load_of(step),
+            units.rps(step["goodput_rps"]),
+            units.percent(step["error_rate"]),
+            units.ms(latency.get("p95")),
+            units.number(step["server"]["cpu_cores"]),
+            units.size(step["server"]["rss_bytes"]),
+            Text("ok", "green") if step["passed"] else Text("broke", "red"),
+        )
+    console.print()
+    left_out = len(steps) - STEPS_SHOWN
+    note = f" (the last {STEPS_SHOWN} of {len(steps)})" if left_out > 0 else ""
+    _say(console, Text(f"Steps{note}: {_model(report)}", "bold"))
+    _say(console, Padding(table, INDENT))
+
+
+def _model(report: dict[str, Any]) -> str:
+    model = report["run"]["load"].get("model")
+    return {"rate": "open model, arrivals per second", "users": "closed model, users"}.get(
+        model or "", "load model n/a"
+    )
+
+
+def _gates(report: dict[str, Any], console: Console) -> None:
+    gates = words.gates_not_ok(report)
+    if not gates:
+        return
+    console.print()
+    _say(console, Text("Validity", "bold"))
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for gate in gates:
+        grid.add_row(Text(gate["status"], _STATUS_STYLES[gate["status"]]), Text(f"{gate['name']}: {gate['message']}"))
+    _say(console, Padding(grid, INDENT))
