@@ -133,6 +133,7 @@ class _Process:
     started_s: float = 0.0
     drained: int = 0
     users: int = 0
+    redials: int = 0
     error: str = ""
 
 
@@ -272,6 +273,11 @@ class Generator:
         """Users the processes run, as last told; at most a second old."""
         return sum(process.users for process in self._processes)
 
+    @property
+    def redials(self) -> int:
+        """How often users dialled anew, so that no worker keeps all connections (METHOD §5.5); as of the last drain."""
+        return sum(process.redials for process in self._processes)
+
     def check(self) -> None:
         """See that all processes live.
 
@@ -315,7 +321,7 @@ class Generator:
         env[PATHS_VARIABLE] = json.dumps(self._spec.get_paths)
         command = Command(
             name=f"load generator {index}",
-            argv=(sys.executable, "-m", PLUGIN, "-f", str(self._file), "--host", self._spec.host),
+            argv=(sys.executable, "-P", "-m", PLUGIN, "-f", str(self._file), "--host", self._spec.host),
             log=folder / f"generator-{index}.log",
             env=env,
             cpus=self._spec.cpus,
@@ -375,6 +381,7 @@ def _take_in(process: _Process, message: dict[str, Any]) -> None:
             process.started_s = message["t_s"]
         case "drained":
             process.drained = message["id"]
+            process.redials = message["redials"]
         case "users":
             process.users = message["count"]
         case "error":

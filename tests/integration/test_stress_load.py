@@ -3,11 +3,11 @@
 import json
 import os
 import signal
-import socket
 import sys
 import textwrap
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,8 @@ pytestmark = pytest.mark.load
 SERVER = """
 import asyncio, time
 
+ports = set()
+
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
@@ -35,6 +37,7 @@ async def app(scope, receive, send):
             if kind == "lifespan.shutdown":
                 return
     status, body = 200, b"{}"
+    ports.add(scope["client"][1])
     if scope["path"] == "/slow":
         await asyncio.sleep(0.6)
     elif scope["path"] == "/stall":
@@ -43,6 +46,8 @@ async def app(scope, receive, send):
         status = 500
     elif scope["path"] == "/login":
         body = b'{"access_token": "secret"}'
+    elif scope["path"] == "/ports":
+        body = str(len(ports)).encode()
     elif scope["path"].startswith("/items") and (b"authorization", b"Bearer secret") not in scope["headers"]:
         status = 401
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -97,6 +102,12 @@ def locustfile(folder: Path, text: str) -> Path:
     return file
 
 
+def count_connections(host: str) -> int:
+    """Return how many connections the server has ever seen."""
+    with urllib.request.urlopen(f"{host}/ports", timeout=5) as response:  # noqa: S310 - our own server
+        return int(response.read())
+
+
 def offer(load: Generator, model: Any, seconds: float, **level: Any) -> ClientWindow:
     """Hold a load level until all its rows are there, drain, and return what it measured."""
     segment, t0_s = load.segment(model, seconds, **level)
@@ -117,7 +128,10 @@ def test_arrivals_start_on_schedule_and_latency_is_sane(host: str, tmp_path: Pat
     with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",), processes=2), start) as load:
         load.start()
         window = offer(load, "rate", 3.0, rate_rps=200.0, spacing="even")
+        redials = load.redials
     figures = window.figures
+    assert redials > 0
+    assert count_connections(host) >= 16 + redials
     assert (figures.scheduled, figures.unsent) == (600, 0)
     assert figures.started == pytest.approx(600, rel=0.02)
     assert (figures.ok, figures.failed) == (figures.started, 0)
@@ -265,31 +279,20 @@ def test_a_locust_file_that_cannot_work_is_one_sentence(host: str, tmp_path: Pat
         assert load.alive() is False
 
 
-def raw_process(host: str, folder: Path) -> tuple[Child, socket.socket]:
-    """Start one load process as the engine does, and keep the engine's end of its socket."""
+def test_a_load_process_ends_at_once_when_the_engine_is_gone(host: str, tmp_path: Path) -> None:
+    """End of file on the control socket: the rows are written, nothing keeps loading the server."""
     made: list[Child] = []
-    kept: list[socket.socket] = []
 
     def spawn(command: Command) -> Child:
         made.append(start(command))
         return made[0]
 
-    load = Generator(GeneratorSpec(host, folder, get_paths=("/",)), spawn)
-    load.start()
-    kept += [process.channel for process in load._processes]
-    return made[0], kept[0]
-
-
-def test_a_load_process_ends_at_once_when_the_engine_is_gone(host: str, tmp_path: Path) -> None:
-    """End of file on the control socket: the rows are written, nothing keeps loading the server."""
-    child, channel = raw_process(host, tmp_path)
-    with child:
-        channel.sendall(b'{"cmd":"segment","id":1,"model":"rate","rate_rps":50,"duration_s":60}\n')
-        # the segment is in force when the process says so
-        while b'"segment"' not in channel.recv(4096):
-            pass
-        channel.close()
-        assert child.wait(5.0) == 0
+    with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",)), spawn) as load:
+        load.start()
+        load.segment("rate", 60.0, rate_rps=50.0)
+        load._processes[0].channel.close()
+        load._processes[0].closed = True
+        assert made[0].wait(5.0) == 0
     rows = read_digests(tmp_path)
     assert rows[-1]["segment"] == 1
 
@@ -305,6 +308,14 @@ def test_a_killed_load_process_is_a_measurement_error(host: str, tmp_path: Path)
             time.sleep(0.01)
         with pytest.raises(MeasurementError, match="generator 0 failed"):
             load.rows()
+
+
+def test_a_ramp_starts_as_many_as_its_integral(host: str, tmp_path: Path) -> None:
+    """0 to 200/s in 1 s is 100 arrivals."""
+    with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",)), start) as load:
+        load.start()
+        window = offer(load, "rate", 1.0, rate_rps=0.0, end_rate_rps=200.0, spacing="even")
+    assert (window.figures.scheduled, window.figures.ok) == (100, 100)
 
 
 def test_rows_never_span_two_levels_and_last_at_most_a_second(host: str, tmp_path: Path) -> None:

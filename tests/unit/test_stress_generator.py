@@ -72,7 +72,7 @@ def obedient() -> dict[str, Callable[[dict[str, Any]], list[dict[str, Any]]]]:
     return {
         "start": lambda _: [{"event": "ready", "pid": 1}],
         "segment": lambda message: [{"event": "segment", "id": message["id"], "t_s": 50.0 + message["id"]}],
-        "idle": lambda message: [{"event": "drained", "id": message["id"]}],
+        "idle": lambda message: [{"event": "drained", "id": message["id"], "redials": 2}],
     }
 
 
@@ -147,6 +147,7 @@ def test_drained_is_true_only_when_every_process_said_so(farm: Farm, tmp_path: P
         load.start()
         load.idle()
         assert load.wait_drained(5.0) is True
+        assert load.redials == 2
         farm.answers["idle"] = lambda _: []
         load.idle()
         assert load.wait_drained(0.3) is False
