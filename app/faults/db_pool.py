@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .model import CREATE_SHARE, GET_SHARE, Fault, Pool
 
 HOLD_S = 0.040
-STATEMENT_S = 0.001  # what a get's or an insert's own statement holds, docs/faults.md
+STATEMENT_S = 0.003  # what a get's or an insert's own statement holds, docs/faults.md
 POOL = Pool(size=4, overflow=0, timeout_s=60.0)
 
 _SLEEP = text("SELECT pg_sleep(:seconds)")
@@ -39,7 +39,7 @@ FAULT = Fault(
     label_class="pool",
     label_cause="db-pool",
     binds="the connection pool of each worker: four, all held by requests that wait",
-    formula="workers * 4 / (0.6 * (40 ms * severity + 1 ms) + 0.2 * 1 ms)",
+    formula="workers * 4 / (0.6 * (40 ms * severity + 3 ms) + 0.2 * 3 ms)",
     ceiling=_ceiling,
     on_connection=hold_connection,
     pool=POOL,
