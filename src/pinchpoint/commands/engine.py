@@ -27,8 +27,9 @@ from pinchpoint.stress.ramp import Judgement, Slo, Trial, bracket, judge, next_r
 
 LOOK_S = 0.1
 """How often the engine looks at its children while a step runs."""
-ROWS_GRACE_S = 0.6
+ROWS_GRACE_S = 1.0
 """How long after a step its last digest may take to arrive."""
+ROW_EDGE_S = 0.55
 LEAST_COVERAGE = 0.5
 """Share of a step that digests must cover: below it the generator, not the server, was silent."""
 DRAIN_S = 10.0
@@ -207,14 +208,18 @@ class Engine:
             self.progress.tick(rows)
 
     def _window(self, t0_s: float, t1_s: float) -> ClientWindow:
-        """Wait for the digests up to `t1_s`, then summarise the window."""
+        """Wait for the digests up to `t1_s`, then summarise the window.
+
+        Rows are up to a second long and taken by their midpoint, so a window may be covered half a second short.
+        """
         deadline_s = self.session.clock() + ROWS_GRACE_S
-        while self.session.clock() < deadline_s:
+        wanted_s = (t1_s - t0_s) - ROW_EDGE_S
+        while True:
             self._look()
-            if self._rows and max(row["t1_s"] for row in self._rows[-self.session.config.processes :]) >= t1_s - LOOK_S:
+            window = client_figures(self._rows, t0_s, t1_s)
+            if window.covered_s >= wanted_s or self.session.clock() >= deadline_s:
                 break
-            self.sleep(LOOK_S / 4)
-        window = client_figures(self._rows, t0_s, t1_s)
+            self.sleep(LOOK_S / 2)
         if window.covered_s < LEAST_COVERAGE * (t1_s - t0_s):
             raise MeasurementError(
                 f"the load generator reported nothing for most of {t1_s - t0_s:.1f} s; "
