@@ -17,6 +17,8 @@ JWT_SECRET = "PINCHPOINT_APP_JWT_SECRET"  # noqa: S105 - the name of the variabl
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _PREPARED_BY = "PINCHPOINT_APP_PREPARED_BY"
 
+_owned: dict[int, Path] = {}  # by the pid of the process that made it
+
 
 def prepare(environ: MutableMapping[str, str]) -> Path | None:
     """Fill in the run folder and the secret where the user named none.
@@ -30,8 +32,8 @@ def prepare(environ: MutableMapping[str, str]) -> Path | None:
         return None
     folder = Path(tempfile.mkdtemp(prefix="pinchpoint-app-"))
     environ[RUN_DIR] = str(folder)
-    # With the owner's pid: a forked worker that exits must not take the folder from the others.
-    atexit.register(_discard, folder, os.getpid())
+    _owned[os.getpid()] = folder
+    atexit.register(discard)
     return folder
 
 
@@ -53,9 +55,11 @@ def prepare_master(environ: MutableMapping[str, str]) -> None:
 
 def keep() -> None:
     """Leave the run folder in place: a re-executed master goes on using it."""
-    atexit.unregister(_discard)
+    _owned.clear()
 
 
-def _discard(folder: Path, owner_pid: int) -> None:
-    if os.getpid() == owner_pid:
+def discard() -> None:
+    """Remove the run folder if this very process made it: a forked worker must not take it from the others."""
+    folder = _owned.pop(os.getpid(), None)
+    if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

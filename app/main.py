@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from .accounts import hash_password
 from .accounts import router as accounts_router
-from .boot import prepare
+from .boot import discard, prepare
 from .database import make_engine, prepare_database
 from .faults import activate
 from .items import router as items_router
@@ -29,6 +29,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await engine.dispose()
+        # uvicorn alone ends by the signal that stopped it, which skips atexit.
+        discard()
 
 
 def create_app(settings: Settings) -> FastAPI:

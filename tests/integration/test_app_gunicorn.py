@@ -155,6 +155,26 @@ def serving_again(folder: Path, run_dir: Path) -> Iterator[Server]:
         yield server
 
 
+def test_uvicorn_alone_serves_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Without a master the app prepares itself, and cleans up although uvicorn dies by the signal that stops it."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "pinchpoint.app.main:app", "--port", str(port), "--log-level", "error"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        server = Server(process, port)
+        wait_until(lambda: server.ask("GET", "/items/10000")[0] == 200)
+        made = [path.name for path in tmp_path.glob("pinchpoint-app-*/items.db")]
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+    assert made == ["items.db"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_port_in_use_is_refused_even_with_a_socket_for_each_worker(tmp_path: Path) -> None:
     """With SO_REUSEPORT alone two servers would share the port in silence."""
     with serving(tmp_path, "--workers", "2") as server:
