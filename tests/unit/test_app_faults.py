@@ -131,9 +131,9 @@ def test_the_scan_reads_every_seeded_row_and_returns_one(tmp_path: Path) -> None
         statement = slow_query.scan_statement("sqlite", 1.0)
         async with engine.connect() as connection:
             rows = list((await connection.execute(statement)).scalars())
-            plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement.text}")).all()
+            plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement.text}")).mappings().one()
         await engine.dispose()
-        return str(plan[0][3]), rows
+        return str(plan["detail"]), rows
 
     plan, rows = asyncio.run(plan_and_result())
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pinchpoint.app import accounts
+from pinchpoint.app import accounts, database
 from pinchpoint.app.database import SEED_ITEMS
 from pinchpoint.app.settings import load_settings
 
@@ -148,7 +148,7 @@ def test_a_wrong_login_does_not_say_what_was_wrong(client: Client, credentials: 
 def test_me_refuses_missing_forged_and_expired_tokens(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a token of ours that is still valid counts."""
     settings = load_settings()
-    long_ago = accounts.now() - timedelta(days=1)
+    long_ago = database.now() - timedelta(days=1)
     monkeypatch.setattr(accounts, "now", lambda: long_ago)
     expired = accounts.make_token(settings, "test_user")
     monkeypatch.setattr(accounts, "now", lambda: long_ago + timedelta(days=1))
