@@ -5,6 +5,8 @@ import math
 NOT_MEASURED = "n/a"
 DIGITS = 3
 _KIB = 1024.0
+_NEXT_UNIT_FROM = 1000.0
+"""1,023 KiB needs a fourth digit, so the next unit starts here: 0.999 MiB."""
 _MS_PER_S = 1000.0
 _S_PER_MIN = 60.0
 _S_PER_H = 3600.0
@@ -77,7 +79,7 @@ def size(value: float | None) -> str:
         return NOT_MEASURED
     amount = float(value)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(float(f"{amount:.{DIGITS}g}")) < _KIB:
+        if abs(float(f"{amount:.{DIGITS}g}")) < _NEXT_UNIT_FROM:
             return f"{number(amount)} {unit}"
         amount /= _KIB
     return f"{number(amount)} TiB"

@@ -78,8 +78,14 @@ def sample_diagnosis(name: str = "/items/[id]") -> Diagnosis:
     return Diagnosis(
         validity=Validity("suspect", gates),
         capacity=Capacity(
-            **{"sustainable_rps": 93.6, "lower_bound_rps": 94.0, "upper_bound_rps": 113.0, "saturation_rps": 97.8},
-            **{"breaking_rps": 113.0, "breaking_reason": "p95 1.9 s above 500 ms", "knee_rps": 80.0, "reached": True},
+            sustainable_rps=93.6,
+            lower_bound_rps=94.0,
+            upper_bound_rps=113.0,
+            saturation_rps=97.8,
+            breaking_rps=113.0,
+            breaking_reason="p95 1.9 s above 500 ms",
+            knee_rps=80.0,
+            reached=True,
             slo=slo,
             latency_at_sustainable_ms=latency,
             error_rate=0.0,
@@ -90,7 +96,8 @@ def sample_diagnosis(name: str = "/items/[id]") -> Diagnosis:
         time=TimeShares(
             low={"database": 0.78, "compute": 0.12, "connect and accept": 0.06, "unexplained": 0.04},
             limit={"pool wait": 0.71, "database": 0.2, "compute": 0.03, "loop queue": 0.02, "unexplained": 0.04},
-            **{"ms_low": 52.0, "ms_limit": 205.0},
+            ms_low=52.0,
+            ms_limit=205.0,
         ),
         verdict=_verdict(name),
         findings=[Finding("worker-imbalance", "worker 4201 served 61 % of the requests", 0.61, "share")],
@@ -112,13 +119,13 @@ def sample_profiles() -> list[Profile]:
 def sample_run() -> dict[str, Any]:
     """Return `run.json`."""
     return {
-        **{
-            "id": "20260101-120000-000",
-            "started_at": "2026-01-01T12:00:00+00:00",
-            "duration_s": 61.2,
-            "budget_s": 60.0,
-        },
-        **{"argv": ["pinchpoint", "run", "--budget", "60s"], "partial": False, "problem": None},
+        "id": "20260101-120000-000",
+        "started_at": "2026-01-01T12:00:00+00:00",
+        "duration_s": 61.2,
+        "budget_s": 60.0,
+        "argv": ["pinchpoint", "run", "--budget", "60s"],
+        "partial": False,
+        "problem": None,
         "versions": {"python": "3.11.7", "pinchpoint": "0.1.0"},
         "host": {"cpus": 2, "kernel": "6.1"},
         "target": {
@@ -162,7 +169,7 @@ def _latency(rate: float) -> Latency:
         if rate < CEILING_RPS
         else 700 + 9 * (rate - CEILING_RPS)
     )
-    return Latency(p50=mean * 0.8, p90=mean * 1.6, p95=mean * 1.9, p99=mean * 2.6, max=mean * 3.4)
+    return Latency(p50=mean * 0.8, p90=mean * 1.6, p95=mean * 1.75, p99=mean * 2.6, max=mean * 3.4)
 
 
 def _step(index: int, phase: str, rate: float, start_s: float, end_s: float) -> Step:
@@ -173,26 +180,31 @@ def _step(index: int, phase: str, rate: float, start_s: float, end_s: float) -> 
     waiting = 14.0 if broke else max(0.0, busy - 3.2)
     requests = int(goodput * (end_s - start_s))
     client = ClientFigures(
-        **{
-            "cpu_share": 0.02 + rate / 1200,
-            "runq_share": 0.01,
-            "send_lag_ms_p99": 0.4,
-            "scheduled": int(rate * (end_s - start_s)),
-        },
-        **{"started": requests, "unsent": 40 if broke else 0, "ok": requests, "failed": 0},
-        **{"inflight_mean": goodput * latency.p50 / 1000, "users": 24, "service_ms_p50": latency.p50},
+        cpu_share=0.02 + rate / 1200,
+        runq_share=0.01,
+        send_lag_ms_p99=0.4,
+        scheduled=int(rate * (end_s - start_s)),
+        started=requests,
+        unsent=40 if broke else 0,
+        ok=requests,
+        failed=0,
+        inflight_mean=goodput * latency.p50 / 1000,
+        users=24,
+        service_ms_p50=latency.p50,
         endpoints=[EndpointFigures("/items/[id]", requests, 0, latency), EndpointFigures("setup: /login", 16, 0, None)],
     )
     return Step(
-        **{
-            "index": index,
-            "phase": cast("Any", phase),
-            "model": "rate",
-            "t_start_s": start_s,
-            "t_end_s": end_s,
-            "settle_s": 0.5,
-        },
-        **{"offered_rps": rate, "users": None, "started_rps": goodput, "goodput_rps": goodput, "error_rate": 0.0},
+        index=index,
+        phase=cast("Any", phase),
+        model="rate",
+        t_start_s=start_s,
+        t_end_s=end_s,
+        settle_s=0.5,
+        offered_rps=rate,
+        users=None,
+        started_rps=goodput,
+        goodput_rps=goodput,
+        error_rate=0.0,
         latency_ms=latency,
         client=client,
         server=_server(goodput, busy, waiting, latency),
@@ -214,22 +226,26 @@ def _server(goodput: float, busy: float, waiting: float, latency: Latency) -> Se
         checkouts_per_request=1.0,
     )
     return ServerFigures(
-        **{
-            "cpu_cores": goodput * 0.002,
-            "runq_cores": 0.02,
-            "loop_cpu_cores": goodput * 0.0016,
-            "loop_runq_cores": 0.01,
-        },
-        **{"loop_busy": goodput * 0.0012, "loop_busy_mean": goodput * 0.0011, "loop_blocked": 0.0, "loop_lag_ms": 0.6},
-        **{
-            "loop_lag_max_ms": 4.0,
-            "rss_bytes": 1.62e8,
-            "pss_bytes": 1.24e8,
-            "inflight": busy + waiting,
-            "requests_rps": goodput,
-        },
-        **{"service_ms": latency.p50, "handler_cpu_ms": None, "db_ms_per_request": 40.0, "db_calls_per_request": 1.0},
-        **{"db_active": busy, "db_embedded": True, "off_loop_cpu_cores": 0.02},
+        cpu_cores=goodput * 0.002,
+        runq_cores=0.02,
+        loop_cpu_cores=goodput * 0.0016,
+        loop_runq_cores=0.01,
+        loop_busy=goodput * 0.0012,
+        loop_busy_mean=goodput * 0.0011,
+        loop_blocked=0.0,
+        loop_lag_ms=0.6,
+        loop_lag_max_ms=4.0,
+        rss_bytes=1.62e8,
+        pss_bytes=1.24e8,
+        inflight=busy + waiting,
+        requests_rps=goodput,
+        service_ms=latency.p50,
+        handler_cpu_ms=None,
+        db_ms_per_request=40.0,
+        db_calls_per_request=1.0,
+        db_active=busy,
+        db_embedded=True,
+        off_loop_cpu_cores=0.02,
         pools={"db": pool},
         psi={"cpu_some": 0.04},
         samples_received=30,
@@ -301,21 +317,21 @@ def _sample(at_s: float, steps: list[Step]) -> SampleRow:
 
 def _process(pid: int, served: float, uptime_s: float) -> dict[str, Any]:
     probe = {
-        **{
-            "loop_busy_s": served * 0.0024,
-            "inflight_s": served * 0.06,
-            "pool_busy_s": served * 0.041,
-            "pool_size": 2.0,
-        },
-        **{"pool_waiting_s": max(0.0, served * 0.02 - uptime_s * 0.2)},
+        "loop_busy_s": served * 0.0024,
+        "inflight_s": served * 0.06,
+        "pool_busy_s": served * 0.041,
+        "pool_size": 2.0,
+        "pool_waiting_s": max(0.0, served * 0.02 - uptime_s * 0.2),
     }
     return {
-        **{"pid": pid, "role": "worker", "cpu_s": served * 0.002, "runq_s": served * 0.0001, "rss_bytes": 81_000_000},
-        **{
-            "pss_bytes": 62_000_000 if math.isclose(uptime_s % 1, 0, abs_tol=0.05) else None,
-            "probe": probe,
-            "probe_age_s": 0.02,
-        },
+        "pid": pid,
+        "role": "worker",
+        "cpu_s": served * 0.002,
+        "runq_s": served * 0.0001,
+        "rss_bytes": 81_000_000,
+        "pss_bytes": 62_000_000 if math.isclose(uptime_s % 1, 0, abs_tol=0.05) else None,
+        "probe": probe,
+        "probe_age_s": 0.02,
     }
 
 
@@ -334,26 +350,20 @@ def _digest(step: Step, second: int, name: str) -> DigestRow:
         "service_ok": None,
     }
     row = {
-        **{
-            "process": 0,
-            "pid": 4300,
-            "segment": step.index,
-            "t0_s": step.t_start_s + second,
-            "t1_s": step.t_start_s + second + 1,
-        },
-        **{
-            "scheduled": round(step.offered_rps),
-            "started": ok,
-            "unsent": 0,
-            "inflight": 5,
-            "inflight_s": ok * step.latency_ms.p50 / 1000,
-        },
-        **{
-            "users": 24,
-            "cpu_s": 0.02 + step.offered_rps / 1200,
-            "runq_s": 0.0,
-            "send_lag": None,
-            "names": {name: entry},
-        },
+        "process": 0,
+        "pid": 4300,
+        "segment": step.index,
+        "t0_s": step.t_start_s + second,
+        "t1_s": step.t_start_s + second + 1,
+        "scheduled": round(step.offered_rps),
+        "started": ok,
+        "unsent": 0,
+        "inflight": 5,
+        "inflight_s": ok * step.latency_ms.p50 / 1000,
+        "users": 24,
+        "cpu_s": 0.02 + step.offered_rps / 1200,
+        "runq_s": 0.0,
+        "send_lag": None,
+        "names": {name: entry},
     }
     return cast("DigestRow", row)

@@ -21,8 +21,15 @@ SCHEMA = "pinchpoint.report/1"
 REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML = "report.json", "report.md", "report.html"
 
 _RUN_FIELDS: dict[str, Any] = {
-    **{"id": None, "started_at": None, "duration_s": None, "argv": [], "budget_s": None, "partial": True},
-    **{"problem": None, "versions": {}, "host": {}},
+    "id": None,
+    "started_at": None,
+    "duration_s": None,
+    "argv": [],
+    "budget_s": None,
+    "partial": True,
+    "problem": None,
+    "versions": {},
+    "host": {},
 }
 _TARGET_FIELDS = ("command", "workers", "worker_class", "python", "server_cpus")
 _LOAD_FIELDS = ("model", "scenario", "locustfile", "processes", "load_cpus")

@@ -21,6 +21,7 @@ CEILING_BAR_SPAN = 4.0
 """Ceilings beyond this multiple of the lowest fill the bar: near walls matter, and a far one would flatten the rest."""
 
 PARTS_SHOWN = 9
+KIND_WORDS = {"cpu": "CPU", "gil": "GIL", "wall": "Wall clock", "await": "Awaits"}
 PHASE_WORDS = {"profile-baseline": "at low load", LIMIT_PHASE: "near the limit"}
 
 
@@ -117,7 +118,7 @@ def _flames(report: dict[str, Any], graphs: Mapping[str, str]) -> list[dict[str,
     opened = next((one for one in shown if one["phase"] == LIMIT_PHASE and one["kind"] == "cpu"), None)
     return [
         {
-            "title": f"{one['kind'].upper() if one['kind'] != 'await' else 'await'} {PHASE_WORDS.get(one['phase'], one['phase'])}",
+            "title": f"{KIND_WORDS[one['kind']]} {PHASE_WORDS.get(one['phase'], one['phase'])}",
             "who": f"worker {one['pid']}" if one["pid"] else "all workers",
             "samples": one["samples"],
             "open": one is opened,

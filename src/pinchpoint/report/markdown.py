@@ -18,7 +18,7 @@ def render_markdown(report: Report) -> str:
     """Return the report as markdown."""
     sections = [
         _verdict(report),
-        _section("Capacity", table(("what", "value"), words.capacity_lines(report)) + [words.model_line(report)]),
+        _section("Capacity", [*table(("what", "value"), words.capacity_lines(report)), words.model_line(report)]),
         _section("Advice", _advice(report)),
         _section("Evidence", _evidence(report)),
         _section("Ledger: the rate at which each resource would bind", _ledger(report)),

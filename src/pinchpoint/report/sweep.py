@@ -48,7 +48,7 @@ def sweep_html(sweep: Sweep) -> str:
 
 def best_line(sweep: Sweep) -> str:
     """Name the best count and what the usual rule would have said."""
-    thumb = f"2 × {sweep['cores']} cores + 1 = {sweep['rule_of_thumb']}"
+    thumb = f"2 * {sweep['cores']} cores + 1 = {sweep['rule_of_thumb']}"
     if sweep["best"] is None:
         return f"No worker count is best: no run gave a valid sustainable rate (the rule of thumb says {thumb})"
     count = sweep["best"]["workers"]

@@ -5,7 +5,7 @@
     blue: "#0072b2", orange: "#e69f00", green: "#009e73", red: "#d55e00", pink: "#cc79a7", sky: "#56b4e9", grey: "#7b8794" };
   const DARK = { text: "#e4e9ef", dim: "#9aa7b4", grid: "#27313c", zero: "#3d4956", broke: "rgba(239,125,60,0.13)", step: "rgba(150,165,180,0.35)",
     blue: "#4aa3dc", orange: "#f0b429", green: "#2fbf93", red: "#ef7d3c", pink: "#dd97bd", sky: "#8fd0f5", grey: "#8d99a6" };
-  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage"] };
+  const CONFIG = { displayModeBar: false, responsive: true };
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   // Plotly reads a little HTML in its texts; names come from the app under test.
   const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -55,7 +55,7 @@
     }
     document.getElementById("timeline-gaps").textContent = gaps.length ? "Not measured in this run: " + gaps.join(", ") + "." : "";
     const total = shown.reduce((sum, row) => sum + row.weight, 0), space = 0.028, traces = [], shapes = [], notes = [];
-    const more = { margin: { l: 62, r: 150, t: 34, b: 40 }, shapes, annotations: notes,
+    const more = { margin: { l: 62, r: 150, t: 48, b: 40 }, shapes, annotations: notes,
       xaxis: axis(colours, { title: { text: "seconds since the first step began", font: { color: colours.dim, size: 12 } }, anchor: "y" + (shown.length > 1 ? shown.length : ""), zeroline: false }) };
     let top = 1;
     shown.forEach((row, index) => {
@@ -73,7 +73,7 @@
       top = bottom;
     });
     bands(colours, shapes, notes);
-    Plotly.react(box, traces, layout(colours, 170 * total / 1.07 + 74, more), CONFIG);
+    Plotly.react(box, traces, layout(colours, 170 * total / 1.07 + 88, more), CONFIG);
   }
 
   function bands(colours, shapes, notes) {
@@ -86,11 +86,14 @@
     }
     const span = phases.length ? phases[phases.length - 1].to_s - phases[0].from_s : 1;
     let lane = 0;
+    const free = [-Infinity, -Infinity, -Infinity];
     phases.forEach((phase) => {
       shapes.push({ type: "line", xref: "x", yref: "paper", x0: phase.from_s, x1: phase.from_s, y0: 0, y1: 1.01, line: { color: colours.step, width: 1, dash: "dot" } });
-      // A short phase's label would run into its neighbour's: alternate between two lines.
-      lane = (phase.to_s - phase.from_s) / span < 0.09 ? 1 - lane : 0;
-      notes.push({ xref: "x", x: phase.from_s, yref: "paper", y: 1, yanchor: "bottom", yshift: 2 + lane * 13, xanchor: "left", text: safe(phase.phase), showarrow: false, font: { size: 11, color: colours.dim } });
+      // A label that would run into its neighbour goes one line higher; a letter is about 0.8 % of the width.
+      const label = String(phase.phase).replace("profile-", "profile: ");
+      lane = Math.max(0, free.findIndex((end) => end <= phase.from_s));
+      free[lane] = phase.from_s + span * 0.0085 * (label.length + 1);
+      notes.push({ xref: "x", x: phase.from_s, yref: "paper", y: 1, yanchor: "bottom", yshift: 2 + lane * 13, xanchor: "left", text: safe(label), showarrow: false, font: { size: 11, color: colours.dim } });
     });
     for (const mark of data.series.marks.filter((one) => one.kind !== "note")) {
       shapes.push({ type: "line", xref: "x", yref: "paper", x0: mark.t_s, x1: mark.t_s, y0: 0, y1: 1, line: { color: colours.red, width: 1.5 } });
@@ -157,7 +160,9 @@
   function fill(details) {
     const frame = details.querySelector("iframe");
     if (!details.open || !frame || frame.hasAttribute("srcdoc")) return;
-    frame.setAttribute("srcdoc", "<!doctype html><meta charset='utf-8'><meta name='color-scheme' content='light dark'><style>body{margin:0}svg{display:block;width:100%;height:auto}</style>"
+    const tall = /<svg[^>]*\sheight="(\d+)"/.exec(frame.dataset.page);
+    if (tall) frame.style.height = Math.min(760, Number(tall[1]) + 8) + "px";
+    frame.setAttribute("srcdoc", "<!doctype html><meta charset='utf-8'><meta name='color-scheme' content='light dark'><style>body{margin:0}</style>"
       + frame.dataset.page.replace(/^\s*<\?xml[^>]*\?>/, ""));
   }
   for (const details of document.querySelectorAll("#flames details")) {
