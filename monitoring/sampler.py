@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pinchpoint.monitoring.processes_tree import Member
-
     from pinchpoint.rows import ProcessRow, SampleRow
 
 LOOKS_PER_TICK = 5

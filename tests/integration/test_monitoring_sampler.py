@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from pinchpoint.monitoring.listen import ListenQueue
 from pinchpoint.monitoring.sampler import Sampler
 

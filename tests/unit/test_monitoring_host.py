@@ -6,6 +6,7 @@ import os
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pinchpoint.monitoring.facts import host_facts, parse_cpu_model
 from pinchpoint.monitoring.host import (
     CpuTimes,

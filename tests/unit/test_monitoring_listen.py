@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pinchpoint.monitoring.listen import ListenQueue, build_request, parse_reply, parse_tcp_table
 
 if TYPE_CHECKING:

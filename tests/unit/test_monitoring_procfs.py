@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pinchpoint.monitoring.procfs import (
     PAGE_BYTES,
     TICKS_PER_S,

@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pinchpoint.errors import MeasurementError
 from pinchpoint.monitoring.procfs import DescriptorBudget
 from pinchpoint.monitoring.sampler import Sampler, Target
-
-from pinchpoint.errors import MeasurementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

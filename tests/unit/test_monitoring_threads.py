@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pinchpoint.monitoring.procfs import DescriptorBudget
 from pinchpoint.monitoring.threads import LOOP_STATES, LoopWatch, classify
 
