@@ -82,8 +82,8 @@ def test_the_page_shows_every_figure_without_error_or_request(tmp_path: Path, pa
     assert (opened.errors, opened.asked()) == ([], [])
     assert page.locator("h1").inner_text() == "Pool: db-pool"
     assert page.locator("#timeline .yaxislayer-above").count() == 6
-    assert page.locator("#latency .scatterlayer .trace").count() == 3
-    assert page.locator("#goodput .scatterlayer .trace").count() == 3
+    assert page.locator("#latency .legend .traces").count() == 3
+    assert page.locator("#goodput .legend .traces").count() == 3
     assert page.locator("#ledger tr.binding td").first.inner_text() == "db-pool"
 
 

@@ -62,13 +62,17 @@ def model_line(report: Report) -> str:
     return _MODELS.get(report["run"]["load"].get("model") or "", "The load model was not recorded.")
 
 
-def capacity_lines(report: Report) -> list[tuple[str, str]]:
-    """Return the capacity figures as pairs of name and text; they are different numbers (METHOD §1.1)."""
+def capacity_lines(report: Report, *, reason: bool = True) -> list[tuple[str, str]]:
+    """Return the capacity figures as pairs of name and text; they are different numbers (METHOD §1.1).
+
+    `reason` adds why the app broke, which can be long.
+    """
     capacity = report["capacity"]
     latency = capacity["latency_at_sustainable_ms"]
     lines = [
         ("Sustainable", _sustainable(capacity)),
         ("Breaks at", _breaking(capacity)),
+        *([("Because", str(capacity["breaking_reason"]))] if reason and capacity["breaking_reason"] else []),
         ("Saturation (plateau)", units.rps(capacity["saturation_rps"])),
         ("Knee (advisory)", units.rps(capacity["knee_rps"])),
     ]
@@ -167,8 +171,7 @@ def _breaking(capacity: dict[str, Any]) -> str:
     if not capacity["reached"]:
         return "not reached"
     users = f"{capacity['breaking_users']} users" if capacity.get("breaking_users") is not None else None
-    load = units.rps(capacity["breaking_rps"]) if capacity["breaking_rps"] is not None else users or units.NOT_MEASURED
-    return f"{load}: {capacity['breaking_reason']}" if capacity["breaking_reason"] else load
+    return units.rps(capacity["breaking_rps"]) if capacity["breaking_rps"] is not None else users or units.NOT_MEASURED
 
 
 def _slo(result: dict[str, Any]) -> str:

@@ -68,7 +68,7 @@
         xaxis: "x", yaxis: "y" + id, legend: "legend" + id, hovertemplate: "%{y:.4g}" });
       if (row.slo && row.lines.length) {
         shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y" + id, y0: row.slo, y1: row.slo, line: { color: colours.red, width: 1, dash: "dot" } });
-        notes.push({ xref: "paper", x: 1, xanchor: "left", yref: "y" + id, y: Math.log10(row.slo), text: " limit " + row.slo + " ms", showarrow: false, font: { size: 11, color: colours.red } });
+        notes.push({ xref: "paper", x: 1, xanchor: "right", yanchor: "bottom", yref: "y" + id, y: Math.log10(row.slo), text: "p95 limit " + row.slo + " ms", showarrow: false, font: { size: 11, color: colours.red } });
       }
       top = bottom;
     });
@@ -115,9 +115,18 @@
     notes.push({ xref: "x", x: at, yref: "paper", y: 0, yanchor: "bottom", xanchor: "right", textangle: -90, text, showarrow: false, font: { size: 11, color: colours.green } });
   }
 
+  // A load may have been tried more than once: each trial is a mark, the line goes through the median of a load's trials.
   function points(name, values, colour) {
-    return { type: "scatter", mode: "lines+markers", name, x: sorted.map(loadOf), y: values, line: { color: colour, width: 1.8 },
-      marker: { size: 8, color: colour, symbol: sorted.map((step) => step.passed ? "circle" : "x") }, hovertemplate: "%{y:.4g}" };
+    const x = sorted.map(loadOf), loads = [...new Set(x)];
+    const median = loads.map((load) => {
+      const trials = values.filter((value, index) => x[index] === load && value !== null).sort((a, b) => a - b);
+      return trials.length ? (trials[(trials.length - 1) >> 1] + trials[trials.length >> 1]) / 2 : null;
+    });
+    return [
+      { type: "scatter", mode: "lines", name, legendgroup: name, x: loads, y: median, line: { color: colour, width: 1.8 }, hovertemplate: "%{y:.4g}" },
+      { type: "scatter", mode: "markers", name, legendgroup: name, showlegend: false, x, y: values, hoverinfo: "skip",
+        marker: { size: 8, color: colour, symbol: sorted.map((step) => step.passed ? "circle" : "x") } },
+    ];
   }
 
   const sustainable = users ? data.capacity.sustainable_users : data.capacity.lower_bound_rps ?? data.capacity.sustainable_rps;
@@ -132,7 +141,7 @@
       notes.push({ xref: "paper", x: 0, xanchor: "left", yref: "y", y: Math.log10(data.slo.p95_ms), yanchor: "bottom", text: "p95 limit " + data.slo.p95_ms + " ms", showarrow: false, font: { size: 11, color: colours.red } });
     }
     const pick = (key) => sorted.map((step) => step.latency_ms ? step.latency_ms[key] : null);
-    Plotly.react(box, [points("p50", pick("p50"), colours.blue), points("p95", pick("p95"), colours.orange), points("p99", pick("p99"), colours.pink)],
+    Plotly.react(box, [...points("p50", pick("p50"), colours.blue), ...points("p95", pick("p95"), colours.orange), ...points("p99", pick("p99"), colours.pink)],
       layout(colours, 360, { margin: { l: 58, r: 12, t: 30, b: 44 }, shapes, annotations: notes, legend: LEGEND,
         xaxis: axis(colours, { title: { text: xTitle, font: { color: colours.dim, size: 12 } }, rangemode: "tozero" }),
         yaxis: axis(colours, { type: "log", dtick: 1, title: { text: "ms", font: { color: colours.dim, size: 12 } } }) }), CONFIG);
@@ -143,8 +152,8 @@
     if (!box) return;
     const shapes = [], notes = [], most = Math.max(0, ...sorted.map(loadOf)), plateau = data.capacity.saturation_rps;
     vertical(colours, sustainable, "highest load that held", shapes, notes);
-    const traces = [points("goodput", sorted.map((step) => step.goodput_rps), colours.blue)];
-    traces.push(points("errors", sorted.map((step) => step.error_rate === null || step.error_rate >= 1 ? null : step.goodput_rps * step.error_rate / (1 - step.error_rate)), colours.red));
+    const traces = points("goodput", sorted.map((step) => step.goodput_rps), colours.blue);
+    traces.push(...points("errors", sorted.map((step) => step.error_rate === null || step.error_rate >= 1 ? null : step.goodput_rps * step.error_rate / (1 - step.error_rate)), colours.red));
     if (!users) traces.push({ type: "scatter", mode: "lines", name: "served = offered", x: [0, most], y: [0, most], line: { color: colours.grey, width: 1, dash: "dash" }, hoverinfo: "skip" });
     if (plateau !== null) {
       shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: plateau, y1: plateau, line: { color: colours.orange, width: 1.2, dash: "dot" } });
