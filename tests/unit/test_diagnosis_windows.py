@@ -1,10 +1,13 @@
 """Counters of a window become figures; what was not measured stays None."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pinchpoint.diagnosis.windows import Samples, allowed_cores, server_figures
+from pinchpoint.diagnosis.saturation import Machine, cpu_use
+from pinchpoint.diagnosis.windows import Samples, allowed_cores, machine_of, server_figures
 from pinchpoint.rows import ProcessRow, SampleRow
 
 
@@ -140,3 +143,30 @@ def test_a_quota_cuts_the_allowed_cores() -> None:
     row["cgroup"] = {"cpu_limit_cores": 0.5}  # type: ignore[typeddict-item]
 
     assert allowed_cores({}, [row]) == 0.5
+
+
+def test_threads_queueing_behind_each_other_do_not_fill_a_core() -> None:
+    """0.6 running and 0.9 runnable with nobody else about: 60 % in use; with a neighbour of 0.3 it is 90 %."""
+    rows = [sample(0.0, process(1, 0.0, runq_s=0.0)), sample(1.0, process(1, 0.6, runq_s=0.9), busy_s=0.6)]
+    alone = server_figures(Samples(rows), [], 0.0, 1.0)
+    step: Any = SimpleNamespace(server=alone, client=SimpleNamespace(cpu_share=0.4))
+    crowded: Any = SimpleNamespace(server=replace(alone, foreign_cpu_cores=0.3), client=step.client)
+    machine = Machine(cores=1.0, shared=False)
+
+    assert cpu_use(step, machine) == pytest.approx(0.6)
+    assert cpu_use(crowded, machine) == pytest.approx(0.9)
+    assert cpu_use(step, Machine(cores=1.0, shared=True)) == pytest.approx(1.0)
+
+
+def test_memory_is_summed_only_over_a_whole_set_of_processes() -> None:
+    """One of two workers was never read: the sum would be half."""
+    rows = [sample(float(t), process(1, 0.0, pss_bytes=50), process(2, 0.0)) for t in range(3)]
+
+    assert server_figures(Samples(rows), [], 0.0, 2.0).pss_bytes is None
+
+
+def test_the_generator_shares_cores_unless_both_are_pinned_apart() -> None:
+    """Overlapping or missing pins mean it may steal."""
+    assert machine_of({"server_cpus": [0], "load_cpus": [1]}, []) == Machine(1.0, shared=False)
+    assert machine_of({"server_cpus": [0], "load_cpus": [0, 1]}, []) == Machine(1.0, shared=True)
+    assert machine_of({"server_cpus": [0], "load_cpus": None}, []) == Machine(1.0, shared=True)

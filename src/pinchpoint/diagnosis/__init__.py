@@ -11,7 +11,7 @@ from pinchpoint.diagnosis.steps import build_steps, ladder, slo_of
 from pinchpoint.diagnosis.time_shares import time_shares
 from pinchpoint.diagnosis.validity import validity
 from pinchpoint.diagnosis.verdict import judge
-from pinchpoint.diagnosis.windows import Samples, allowed_cores
+from pinchpoint.diagnosis.windows import Samples, machine_of
 from pinchpoint.recording import Recording
 from pinchpoint.records import Diagnosis, Profile
 from pinchpoint.rows import EventRow
@@ -31,17 +31,17 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = ()) -> Diagnosi
     """
     samples = Samples(recording.samples)
     slo_p95_ms, slo_errors = slo_of(recording.settings)
-    cores = allowed_cores(recording.settings.get("load") or {}, samples.rows)
+    machine = machine_of(recording.settings.get("load") or {}, samples.rows)
     steps = build_steps(recording, samples)
     sorted_out = ladder(steps)
     leak = growth(samples, steps, sorted_out)
     facts = Facts(
         steps=steps,
         ladder=sorted_out,
-        cores=cores,
-        validity=validity(sorted_out, cores, slo_p95_ms, slo_errors),
+        machine=machine,
+        validity=validity(sorted_out, machine, slo_p95_ms, slo_errors),
         capacity=capacity(steps, sorted_out, slo_p95_ms, slo_errors),
-        ledger=build_ledger(sorted_out, cores, leak),
+        ledger=build_ledger(sorted_out, machine, leak),
         time=time_shares(sorted_out),
         leak=leak,
         profiles=profiles,

@@ -92,7 +92,7 @@ def _is_most(part: float | None, whole: float | None) -> bool:
 def _wants_more_than_database(facts: Facts, step: Step) -> bool:
     """Judge whether the target's own wish for CPU is full, and not because a database on this machine outruns it."""
     server = step.server
-    wants = (cpu_use(server, facts.cores) or 0.0) >= CPU_SATURATED
+    wants = (cpu_use(step, facts.machine) or 0.0) >= CPU_SATURATED
     return wants and (server.foreign_cpu_cores or 0.0) <= (server.cpu_cores or 0.0)
 
 
@@ -104,7 +104,7 @@ def _host_full(facts: Facts, step: Step) -> bool:
 def embedded_database(facts: Facts, step: Step) -> Candidate | None:
     """io/slow-query inside the worker: the CPU is full, burnt off the loop by a costly statement."""
     server = step.server
-    use = cpu_use(server, facts.cores)
+    use = cpu_use(step, facts.machine)
     if not server.db_embedded or use is None or use < CPU_SATURATED:
         return None
     if not server.cpu_cores or server.off_loop_cpu_cores is None:

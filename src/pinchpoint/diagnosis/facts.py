@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pinchpoint.diagnosis.memory import Growth
+from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.diagnosis.steps import Ladder, low_steps
 from pinchpoint.diagnosis.time_shares import mean_of
 from pinchpoint.records import (
@@ -25,7 +26,7 @@ class Facts:
 
     steps: list[Step]
     ladder: Ladder
-    cores: float | None
+    machine: Machine
     validity: Validity
     capacity: Capacity
     ledger: list[Resource]
@@ -35,6 +36,11 @@ class Facts:
     slo_errors: float | None
     target_killed: bool
     """The target or a worker was killed by SIGKILL (nobody but the kernel, or a supervisor, does that)."""
+
+    @property
+    def cores(self) -> float | None:
+        """Cores the target may use."""
+        return self.machine.cores
 
     def low(self, figure: Callable[[ServerFigures], float | None]) -> float | None:
         """Mean of a per-request figure over the light steps."""

@@ -8,7 +8,7 @@ contains no queueing (DESIGN §6).
 from collections.abc import Callable, Sequence
 
 from pinchpoint.diagnosis.memory import Growth
-from pinchpoint.diagnosis.saturation import CPU_SATURATED, cpu_use, loop_threads, loop_use, pool_use
+from pinchpoint.diagnosis.saturation import CPU_SATURATED, Machine, cpu_use, loop_threads, loop_use, pool_use
 from pinchpoint.diagnosis.steps import Ladder, enough, load_of, low_steps
 from pinchpoint.records import BottleneckClass, PoolFigures, Resource, ServerFigures, Step
 from pinchpoint.statistics import Estimate, ratio_estimate, utilisation_ceiling
@@ -26,14 +26,14 @@ DEPTH = {"loop": 2, "threadpool": 3, "db-pool": 4, "db": 5, "cpu": 6, "memory": 
 """A resource held while waiting for another has the smaller number (layered queueing, METHOD §4.1)."""
 
 
-def build_ledger(sorted_out: Ladder, cores: float | None, leak: Growth | None) -> list[Resource]:
+def build_ledger(sorted_out: Ladder, machine: Machine, leak: Growth | None) -> list[Resource]:
     """Return the measured resources, lowest ceiling first; those without a ceiling last."""
     limit = sorted_out.limit
     if limit is None:
         return []
     low = low_steps(sorted_out)
     rows = [
-        _cpu(sorted_out, limit, low, cores),
+        _cpu(sorted_out, limit, low, machine),
         _loop(sorted_out, limit, low),
         _held(limit, low, "threadpool", "threadpool", "tokens"),
         _held(limit, low, "db", "db-pool", "connections"),
@@ -53,17 +53,15 @@ def _throughput(step: Step) -> float:
     return step.goodput_rps + (failed if (step.error_rate or 0.0) < 1.0 else 0.0)
 
 
-def _flow_ceiling(
-    sorted_out: Ladder, limit: Step, use: Callable[[ServerFigures], float | None]
-) -> tuple[Estimate | None, str]:
+def _flow_ceiling(sorted_out: Ladder, limit: Step, use: Callable[[Step], float | None]) -> tuple[Estimate | None, str]:
     points = []
     for step in sorted(sorted_out.passed, key=load_of):
-        value = use(step.server)
+        value = use(step)
         if value is not None and value < FIT_HIGHEST_USE and enough(step):
             points.append((_throughput(step), value))
     chosen = points[-FIT_STEPS:]
     fitted = utilisation_ceiling([x for x, _ in chosen], [u for _, u in chosen])
-    at_limit = use(limit.server)
+    at_limit = use(limit)
     if at_limit is None or at_limit < CPU_SATURATED or limit.goodput_rps <= 0:
         return fitted, "fit of utilisation over the steps that held"
     # Full at the limit: what it served there is the ceiling, measured and not extrapolated.
@@ -77,20 +75,20 @@ def _flow_ceiling(
     return Estimate(reached, low, high, len(chosen)), note
 
 
-def _cpu(sorted_out: Ladder, limit: Step, low: Sequence[Step], cores: float | None) -> Resource | None:
-    if cores is None or limit.server.cpu_cores is None:
+def _cpu(sorted_out: Ladder, limit: Step, low: Sequence[Step], machine: Machine) -> Resource | None:
+    if machine.cores is None or limit.server.cpu_cores is None:
         return None
-    ceiling, note = _flow_ceiling(sorted_out, limit, lambda server: cpu_use(server, cores))
+    ceiling, note = _flow_ceiling(sorted_out, limit, lambda step: cpu_use(step, machine))
     demand = _demand(low, lambda server: server.cpu_cores)
     return _resource(
-        "cpu", "cpu", cores, "cores", demand, ceiling, cpu_use(limit.server, cores), limit.server.runq_cores, note
+        "cpu", "cpu", machine.cores, "cores", demand, ceiling, cpu_use(limit, machine), limit.server.runq_cores, note
     )
 
 
 def _loop(sorted_out: Ladder, limit: Step, low: Sequence[Step]) -> Resource | None:
     if loop_use(limit.server) is None:
         return None
-    ceiling, note = _flow_ceiling(sorted_out, limit, loop_use)
+    ceiling, note = _flow_ceiling(sorted_out, limit, lambda step: loop_use(step.server))
     demand = _demand(low, _loop_seconds)
     loops = float(loop_threads(limit.server))
     return _resource("loop", "cpu", loops, "loops", demand, ceiling, loop_use(limit.server), None, note)

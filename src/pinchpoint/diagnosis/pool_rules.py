@@ -59,7 +59,7 @@ def _pool_evidence(facts: Facts, pool: PoolFigures, grown: float | None, step: S
                 step,
             )
         )
-    use = cpu_use(step.server, facts.cores)
+    use = cpu_use(step, facts.machine)
     if use is not None:
         found.append(evidence(f"CPU running or runnable only {use:.0%}", "cpu.running+runnable", use, "share", step))
     return found
@@ -83,7 +83,7 @@ def threadpool(facts: Facts, step: Step) -> Candidate | None:
     if pool is None or not pool_full(pool):
         return None
     hold = facts.low(lambda server: hold_of(server.pools.get("threadpool")))
-    use = cpu_use(step.server, facts.cores)
+    use = cpu_use(step, facts.machine)
     found = [
         evidence(
             f"{pool.busy or 0:.1f} of {pool.size or 0:g} threads in use, {pool.waiting or 0:.0f} requests waiting",

@@ -33,13 +33,13 @@ STORM_PRIOR_USE = 0.75
 """Unless the CPU was that full already at the load that held."""
 
 
-def _storm(facts: Facts, step: Step, use: Callable[[ServerFigures], float | None]) -> bool:
+def _storm(facts: Facts, step: Step, use: Callable[[Step], float | None]) -> bool:
     if (step.error_rate or 0.0) < STORM_ERRORS:
         return False
     held = facts.ladder.sustained
     if held is None:
         return True
-    prior = use(held.server) or 0.0
+    prior = use(held) or 0.0
     return step.goodput_rps < STORM_GOODPUT * held.goodput_rps and prior < STORM_PRIOR_USE
 
 
@@ -100,11 +100,11 @@ def _blocked_ms(facts: Facts) -> float | None:
 def cpu(facts: Facts, step: Step) -> Candidate | None:
     """Report cpu/*: the allowed cores, or every event loop's one core, are running or runnable all the time."""
     server = step.server
-    use, loop = cpu_use(server, facts.cores), loop_use(server)
+    use, loop = cpu_use(step, facts.machine), loop_use(server)
     cores_full = use is not None and use >= CPU_SATURATED
     loop_full = loop is not None and loop >= LOOP_SATURATED and not blocked(server) and _loop_computes(server)
     if not (cores_full or loop_full) or _storm(
-        facts, step, lambda f: max(cpu_use(f, facts.cores) or 0.0, loop_use(f) or 0.0)
+        facts, step, lambda s: max(cpu_use(s, facts.machine) or 0.0, loop_use(s.server) or 0.0)
     ):
         return None
     cause, found = cpu_cause(facts, step, cores_full=cores_full)

@@ -1,9 +1,11 @@
 """How full each resource was in one step. Shared by the gates, the ledger and the rules."""
 
+from dataclasses import dataclass
+
 from pinchpoint.records import PoolFigures, ServerFigures, Step
 
 CPU_SATURATED = 0.9
-"""Running plus runnable time as a share of the allowed cores (DESIGN §6: running alone can read 0.72 at saturation)."""
+"""Share of the allowed cores, stolen time included (DESIGN §6: running alone can read 0.72 at saturation)."""
 
 LOOP_SATURATED = 0.85
 """A loop under full load still passes through its selector at every turn: 5 to 15 % of the time."""
@@ -15,11 +17,27 @@ POOL_WAITING = 0.5
 """Mean number of requests waiting for the pool that counts as a queue."""
 
 
-def cpu_use(server: ServerFigures, cores: float | None) -> float | None:
-    """Return running plus runnable, as a share of the allowed cores, at most 1."""
-    if server.cpu_cores is None or not cores:
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the target may run on."""
+
+    cores: float | None
+    """Cores it may use: pinning or host, cut by the quota; None when unknown."""
+    shared: bool
+    """The load generator may run on the same cores."""
+
+
+def cpu_use(step: Step, machine: Machine) -> float | None:
+    """Return running time plus the runnable time that others took, as a share of the allowed cores, at most 1.
+
+    Of the run-queue wait only as much counts as others used: threads of the target that wait for each other queue at
+    half load already (M/M/1: rho / (1 - rho) runnable), so that wait is no use of the core.
+    """
+    server = step.server
+    if server.cpu_cores is None or not machine.cores:
         return None
-    return min(1.0, (server.cpu_cores + (server.runq_cores or 0.0)) / cores)
+    others = (server.foreign_cpu_cores or 0.0) + ((step.client.cpu_share or 0.0) if machine.shared else 0.0)
+    return min(1.0, (server.cpu_cores + min(server.runq_cores or 0.0, others)) / machine.cores)
 
 
 def running_use(server: ServerFigures, cores: float | None) -> float | None:
@@ -59,11 +77,11 @@ def pool_full(pool: PoolFigures | None) -> bool:
     return use is not None and use >= POOL_FULL and pool is not None and (pool.waiting or 0.0) >= POOL_WAITING
 
 
-def saturated(step: Step, cores: float | None) -> bool:
+def saturated(step: Step, machine: Machine) -> bool:
     """Return True when any resource of the server is full in the step."""
     server = step.server
     return (
-        (cpu_use(server, cores) or 0.0) >= CPU_SATURATED
+        (cpu_use(step, machine) or 0.0) >= CPU_SATURATED
         or (loop_use(server) or 0.0) >= LOOP_SATURATED
         or any(pool_full(pool) for pool in server.pools.values())
     )

@@ -7,7 +7,7 @@ pin any generator (DESIGN §6).
 
 from collections.abc import Sequence
 
-from pinchpoint.diagnosis.saturation import saturated
+from pinchpoint.diagnosis.saturation import Machine, saturated
 from pinchpoint.diagnosis.steps import Ladder, enough
 from pinchpoint.records import Gate, GateStatus, Step, Validity
 
@@ -41,14 +41,14 @@ DEFAULT_SLO_P95_MS = 500.0
 GENERATOR_GATES = frozenset({"generator-cpu", "send-lag", "started-share"})
 
 
-def validity(sorted_out: Ladder, cores: float | None, slo_p95_ms: float | None, slo_errors: float | None) -> Validity:
+def validity(sorted_out: Ladder, machine: Machine, slo_p95_ms: float | None, slo_errors: float | None) -> Validity:
     """Judge the recording's capacity steps."""
     limit, sustained = sorted_out.limit, sorted_out.sustained
     if limit is None:
         gate = Gate("steps", "fail", 0.0, 1.0, "steps", "no load step was finished, so nothing was measured")
         return Validity("invalid", [gate])
     held = [sustained] if sustained is not None else []
-    exonerated = bool(sorted_out.failed) and server_is_at_its_limit(limit, cores, slo_errors)
+    exonerated = bool(sorted_out.failed) and server_is_at_its_limit(limit, machine, slo_errors)
     judged = held if exonerated else [*held, *([limit] if limit not in held else [])]
     gates = [
         _cpu(judged, limit, exonerated=exonerated),
@@ -64,11 +64,11 @@ def validity(sorted_out: Ladder, cores: float | None, slo_p95_ms: float | None, 
     return Validity(status, gates)  # type: ignore[arg-type]
 
 
-def server_is_at_its_limit(step: Step, cores: float | None, slo_errors: float | None) -> bool:
+def server_is_at_its_limit(step: Step, machine: Machine, slo_errors: float | None) -> bool:
     """Return True when the server's own signals explain the breach, whatever the generator's CPU says."""
     if step.error_rate is not None and slo_errors is not None and step.error_rate > slo_errors:
         return True
-    return saturated(step, cores)
+    return saturated(step, machine)
 
 
 def generator_failed(checked: Validity) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.records import PoolFigures, ServerFigures, WorkerFigures
 from pinchpoint.rows import DigestRow, HostRow, ProcessRow, SampleRow
 
@@ -18,6 +19,9 @@ SAMPLE_INTERVAL_S = 0.1
 
 MIN_LOOKS = 20
 """Looks at a loop thread needed before their shares mean anything: the standard error of a half is then 0.11."""
+
+PSS_LOOK_BACK_S = 2.0
+"""PSS is read at most once a second per process, so a short window may hold no reading of one."""
 
 MS_PER_S = 1000.0
 US_PER_S = 1e6
@@ -188,12 +192,19 @@ def server_figures(
         **_machine(rows, found, digests, seconds),
         pools={name: pool for name in ("db", "threadpool") if (pool := _pool(workers, total, name)) is not None},
         rss_bytes=_sum(_mean(track.rss) for track in found),
-        pss_bytes=_sum(_mean(track.pss) for track in found),
+        pss_bytes=_pss(found, samples.between(t0_s - PSS_LOOK_BACK_S, t1_s)),
         workers_died=workers_died,
         samples_received=len(rows),
         samples_expected=max(0, round((t1_s - t0_s) / SAMPLE_INTERVAL_S)),
         per_worker=[_worker(track) for track in workers],
     )
+
+
+def _pss(found: Sequence[Track], rows: Sequence[SampleRow]) -> float | None:
+    """Sum PSS over the processes; None unless each was read, or the sum would be of another set in each window."""
+    latest = {p["pid"]: float(p["pss_bytes"]) for row in rows for p in row["processes"] if p["pss_bytes"] is not None}
+    sizes = [_mean(track.pss) if track.pss else latest.get(track.pid) for track in found]
+    return None if None in sizes else _sum(sizes)
 
 
 def _over(amount: float | None, seconds: float) -> float | None:
@@ -350,8 +361,15 @@ def _worker(track: Track) -> WorkerFigures:
     )
 
 
+def machine_of(settings: Mapping[str, object], rows: Sequence[SampleRow]) -> Machine:
+    """Return the cores of the target, and whether `server_cpus` and `load_cpus` keep the generator off them."""
+    pinned, load = settings.get("server_cpus"), settings.get("load_cpus")
+    apart = isinstance(pinned, list) and isinstance(load, list) and bool(pinned and load) and not {*pinned} & {*load}
+    return Machine(allowed_cores(settings, rows), shared=not apart)
+
+
 def allowed_cores(settings: Mapping[str, object], rows: Sequence[SampleRow]) -> float | None:
-    """Cores the target may use: its pinning (or the host's CPUs), cut by the control group's quota."""
+    """Return the cores the target may use: its pinning (or the host's CPUs), cut by the control group's quota."""
     pinned = settings.get("server_cpus")
     cores = float(len(pinned)) if isinstance(pinned, list) and pinned else None
     if cores is None and rows:
