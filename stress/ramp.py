@@ -22,8 +22,8 @@ LOWEST_RATE_RPS = 0.5
 PLATEAU_SHARE = 0.95
 """Goodput below this share of the arrivals, in a steady step, is a plateau (METHOD §1.3)."""
 
-PLATEAU_SLACK_REQUESTS = 10
-"""Requests that may be in flight at either end of a step without being a backlog."""
+PLATEAU_SIGMAS = 3.0
+"""Arrivals and completions of a short step differ by chance (Poisson: sigma = sqrt(arrivals)) without any backlog."""
 
 GROSS_PLATEAU_SHARE = 0.8
 """Below this, or with a p95 at `GROSS_LATENCY_FACTOR` times the limit, a failure needs no repetition."""
@@ -91,12 +91,12 @@ def judge(window: ClientWindow, slo: Slo, *, open_model: bool) -> Judgement:
         breaches.append(f"p95 {window.latency.p95:.0f} ms above the limit of {slo.p95_ms:.0f} ms")
         gross = gross or window.latency.p95 > slo.p95_ms * GROSS_LATENCY_FACTOR
     if open_model and figures.scheduled:
-        shortfall = figures.scheduled - completed
-        if shortfall > max((1 - PLATEAU_SHARE) * figures.scheduled, PLATEAU_SLACK_REQUESTS):
-            breaches.append(
-                f"only {completed} of {figures.scheduled} arrivals were served: goodput has reached a plateau"
-            )
-            gross = gross or completed < GROSS_PLATEAU_SHARE * figures.scheduled
+        # An arrival may make several requests, so that requests alone could hide arrivals that nobody took.
+        served = min(completed, figures.started)
+        shortfall = figures.scheduled - served
+        if shortfall > max((1 - PLATEAU_SHARE) * figures.scheduled, PLATEAU_SIGMAS * math.sqrt(figures.scheduled)):
+            breaches.append(f"only {served} of {figures.scheduled} arrivals were served: goodput has reached a plateau")
+            gross = gross or served < GROSS_PLATEAU_SHARE * figures.scheduled
     return Judgement(breaches, gross)
 
 

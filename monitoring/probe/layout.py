@@ -57,5 +57,5 @@ FIELDS = (
     "db_embedded",  # 1 when every database seen runs inside this process (SQLite)
     "db_errors",
 )
-VALUES = struct.Struct("<%dd" % len(FIELDS))  # noqa: UP031 - 3.9 and no f-string cost
+VALUES = struct.Struct("<%dd" % len(FIELDS))
 PAGE_BYTES = HEADER.size + VALUES.size

@@ -1,4 +1,4 @@
-"""Read and write a run folder: append-only lines, so that a run killed at any moment is readable up to its last line."""
+"""Read and write a run folder: append-only lines, so that a run killed at any moment can be read to its last line."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """The words everybody shares: frozen records, every field's unit in its name. Standard library only.
 
-`None` means "not measured"; 0 is a measurement. Times ending in `t_s` are `time.monotonic()` of the machine that runs the
-collector. Rates are per second of wall time; `*_cores` is CPU time per wall time (1.0 = one core fully used).
+`None` means "not measured"; 0 is a measurement. Times ending in `t_s` are `time.monotonic()` of the machine
+that runs the collector. Rates are per second of wall time; `*_cores` is CPU per wall time (1.0 = one core fully used).
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Did the app come back once the overload ended?"""
+    """Whether the app came back once the overload had ended."""
 
     recovered: bool
     seconds: float | None
@@ -390,7 +390,7 @@ class Diagnosis:
 _JSON_NAMES = {"class_": "class", "from_": "from"}
 
 
-def to_jsonable(record: Any) -> Any:  # noqa: ANN401 - any record of this module, or a container of them
+def to_jsonable(record: Any) -> Any:
     """Turn a record into plain dicts and lists with the field names of `report.json`."""
     if hasattr(record, "__dataclass_fields__"):
         record = asdict(record)

@@ -10,7 +10,13 @@ SLO = Slo(p95_ms=500.0, max_error_rate=0.01)
 
 
 def window(
-    *, scheduled: int = 200, ok: int = 200, failed: int = 0, p95: float | None = 20.0, empty_seconds: int = 0
+    *,
+    scheduled: int = 200,
+    started: int | None = None,
+    ok: int = 200,
+    failed: int = 0,
+    p95: float | None = 20.0,
+    empty_seconds: int = 0,
 ) -> ClientWindow:
     """Build a step's client window of two seconds."""
     latency = None if p95 is None else Latency(p50=p95 / 2, p90=p95 * 0.9, p95=p95, p99=p95 * 1.2, max=p95 * 2)
@@ -19,7 +25,7 @@ def window(
         runq_share=0.0,
         send_lag_ms_p99=0.2,
         scheduled=scheduled,
-        started=scheduled,
+        started=scheduled if started is None else started,
         unsent=0,
         ok=ok,
         failed=failed,
@@ -54,8 +60,9 @@ def test_a_step_within_every_limit_passes() -> None:
         (window(p95=1600.0), "p95 1600 ms", True),
         (window(ok=196, failed=4), "2.0% of responses failed", False),
         (window(ok=150, failed=50), "50 x 503", True),
-        (window(ok=180), "plateau", False),
+        (window(scheduled=2000, started=2000, ok=1850), "plateau", False),
         (window(ok=100), "plateau", True),
+        (window(scheduled=2000, started=1000, ok=3000), "only 1000 of 2000 arrivals", True),
         (window(ok=0, p95=None, empty_seconds=2), "no response for 2 s", True),
     ],
 )
@@ -70,6 +77,11 @@ def test_each_limit_is_a_breach_of_its_own(figures: ClientWindow, word: str, gro
 def test_a_single_failure_among_few_requests_is_no_breach() -> None:
     """One of 40 is 2.5 %, and says nothing about 1 %."""
     assert judge(window(scheduled=40, ok=39, failed=1), SLO, open_model=True).passed
+
+
+def test_chance_differences_of_a_short_step_are_no_plateau() -> None:
+    """Arrivals are Poisson: 85 of 97 within two seconds is within three sigma."""
+    assert judge(window(scheduled=97, ok=85), SLO, open_model=True).passed
 
 
 def test_failures_are_completions_not_a_plateau() -> None:
