@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pinchpoint.clientstats import ClientWindow
+from pinchpoint.rows import DigestRow
 
 RAMP_FACTOR = 2.0
 """Coarse ramp: doubling brackets any capacity within one octave in log2(capacity / start) steps."""
@@ -19,16 +20,22 @@ BACK_OFF_FACTOR = 4.0
 LOWEST_RATE_RPS = 0.5
 """Below this a step of a few seconds holds no requests worth judging."""
 
-PLATEAU_SHARE = 0.95
-"""Goodput below this share of the arrivals, in a steady step, is a plateau (METHOD §1.3)."""
+BACKLOG_SHARE = 0.05
+"""A step that ends with more of its arrivals unserved, and still growing, is past the plateau (METHOD §1.3)."""
 
-PLATEAU_SIGMAS = 3.0
-"""Arrivals and completions of a short step differ by chance (Poisson: sigma = sqrt(arrivals)) without any backlog."""
+BACKLOG_FLOOR = 10
+"""Fewer unserved requests are the queue of an ordinary burst."""
 
-GROSS_PLATEAU_SHARE = 0.8
-"""Below this, or with a p95 at `GROSS_LATENCY_FACTOR` times the limit, a failure needs no repetition."""
+BACKLOG_GROWTH = 1.3
+"""A slow but stable app holds rate x latency requests (Little), as many in the middle of a step as at its end."""
+
+GROSS_BACKLOG_SHARE = 0.2
+"""Above this, or with a p95 at `GROSS_LATENCY_FACTOR` times the limit, a failure needs no repetition."""
 
 GROSS_LATENCY_FACTOR = 3.0
+
+HALF_ROW_S = 0.1
+"""Digest rows end on whole seconds, give or take this."""
 
 MIN_FAILURES = 2
 """One failed request among a few dozen says nothing about a 1 % limit."""
@@ -40,6 +47,39 @@ class Slo:
 
     p95_ms: float
     max_error_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Arrivals of a step and how many of them were still unserved: waiting for a free user, or in flight."""
+
+    scheduled: int
+    midway: int
+    end: int
+
+    @property
+    def grows(self) -> bool:
+        """True when the step ended with a queue that is neither small nor steady."""
+        floor = max(BACKLOG_SHARE * self.scheduled, BACKLOG_FLOOR)
+        return self.end > floor and self.end > BACKLOG_GROWTH * self.midway
+
+    @property
+    def share(self) -> float:
+        """Unserved at the end, as a share of the arrivals."""
+        return self.end / self.scheduled if self.scheduled else 0.0
+
+
+def backlog(rows: Sequence[DigestRow]) -> Backlog:
+    """Count the backlog of one segment from all its digest rows. Exact: every segment begins with nothing in flight."""
+    middle_s = (min(row["t0_s"] for row in rows) + max(row["t1_s"] for row in rows)) / 2 if rows else 0.0
+    first_half = [row for row in rows if row["t1_s"] <= middle_s + HALF_ROW_S]
+    return Backlog(sum(row["scheduled"] for row in rows), _unserved(first_half), _unserved(rows))
+
+
+def _unserved(rows: Sequence[DigestRow]) -> int:
+    last = {row["process"]: row for row in sorted(rows, key=lambda row: row["t1_s"])}
+    unclaimed = sum(row["scheduled"] - row["started"] for row in rows)
+    return unclaimed + sum(row["inflight"] for row in last.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +104,13 @@ class Trial:
     gross: bool = False
 
 
-def judge(window: ClientWindow, slo: Slo, *, open_model: bool) -> Judgement:
+def judge(window: ClientWindow, slo: Slo, queue: Backlog | None) -> Judgement:
     """Hold a step against the thresholds.
 
     Args:
         window: the step's client figures, settling time left out.
         slo: the limits.
-        open_model: True when arrivals followed a schedule, so that goodput can fall short of it.
+        queue: the whole step's backlog; None in the closed model, whose users wait for their answers.
 
     Returns:
         The breaches in words; no completed request in a second with load offered is a breach, never silence.
@@ -82,7 +122,6 @@ def judge(window: ClientWindow, slo: Slo, *, open_model: bool) -> Judgement:
     if figures.empty_seconds:
         breaches.append(f"no response for {figures.empty_seconds} s while load was offered")
         gross = True
-    completed = figures.ok + figures.failed
     if figures.failed >= MIN_FAILURES and window.error_rate is not None and window.error_rate > slo.max_error_rate:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in _most_common(figures.errors))
         breaches.append(f"{window.error_rate:.1%} of responses failed (limit {slo.max_error_rate:.0%}): {kinds}")
@@ -90,13 +129,12 @@ def judge(window: ClientWindow, slo: Slo, *, open_model: bool) -> Judgement:
     if window.latency is not None and window.latency.p95 > slo.p95_ms:
         breaches.append(f"p95 {window.latency.p95:.0f} ms above the limit of {slo.p95_ms:.0f} ms")
         gross = gross or window.latency.p95 > slo.p95_ms * GROSS_LATENCY_FACTOR
-    if open_model and figures.scheduled:
-        # An arrival may make several requests, so that requests alone could hide arrivals that nobody took.
-        served = min(completed, figures.started)
-        shortfall = figures.scheduled - served
-        if shortfall > max((1 - PLATEAU_SHARE) * figures.scheduled, PLATEAU_SIGMAS * math.sqrt(figures.scheduled)):
-            breaches.append(f"only {served} of {figures.scheduled} arrivals were served: goodput has reached a plateau")
-            gross = gross or served < GROSS_PLATEAU_SHARE * figures.scheduled
+    if queue is not None and queue.grows:
+        breaches.append(
+            f"{queue.end} of {queue.scheduled} arrivals were still unserved at the end, and growing: "
+            "goodput has reached a plateau"
+        )
+        gross = gross or queue.share > GROSS_BACKLOG_SHARE
     return Judgement(breaches, gross)
 
 

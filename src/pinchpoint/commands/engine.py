@@ -23,7 +23,7 @@ from pinchpoint.commands.session import Session
 from pinchpoint.errors import MeasurementError, TargetError
 from pinchpoint.records import Phase
 from pinchpoint.rows import DigestRow
-from pinchpoint.stress.ramp import Judgement, Slo, Trial, bracket, judge, next_rate, next_users
+from pinchpoint.stress.ramp import Judgement, Slo, Trial, backlog, bracket, judge, next_rate, next_users
 
 LOOK_S = 0.1
 """How often the engine looks at its children while a step runs."""
@@ -184,7 +184,8 @@ class Engine:
         t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
         generator.idle()
         window = self._window(t_start_s + settle_s, t_end_s)
-        judgement = judge(window, self.slo, open_model=self._open_model)
+        queue = backlog([row for row in self._rows if row["segment"] == self._segment]) if self._open_model else None
+        judgement = judge(window, self.slo, queue)
         self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
         self.progress.done(phase, load, unit, window, judgement)
         if not judgement.passed and not generator.wait_drained(min(DRAIN_S, max(self._left_s(), 1.0))):
