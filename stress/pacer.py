@@ -97,7 +97,7 @@ class Pacer:
         else:
             end_rps = segment.rate_rps if segment.end_rate_rps is None else segment.end_rate_rps
             rate = Rate(segment.rate_rps, end_rps, segment.duration_s)
-            self._arrivals = Arrivals(rate, now_s, self._marks(segment))
+            self._arrivals = Arrivals(rate, now_s, self._marks(segment, rate.total()))
             self._dispatcher = gevent.spawn(self._dispatch, self._arrivals)
         return now_s
 
@@ -143,8 +143,8 @@ class Pacer:
         if self._target is not None and visit.epoch == self._epoch:
             self._admitted -= 1
 
-    def _marks(self, segment: Segment) -> Iterator[float]:
-        return even_marks(self._phase) if segment.spacing == "even" else poisson_marks(self._seed + segment.id)
+    def _marks(self, segment: Segment, total: float) -> Iterator[float]:
+        return even_marks(self._phase) if segment.spacing == "even" else poisson_marks(self._seed + segment.id, total)
 
     def _release(self, visit: Visit) -> None:
         if visit.busy:

@@ -134,8 +134,8 @@ class EventRow(TypedDict, total=False):
     """One event; `kind` and `t_s` always stand, the rest depends on the kind.
 
     `step`: index, phase, model, segment, offered_rps, users, t_start_s, t_end_s, settle_s, passed, breaches.
-    `target-start`: pid. `target-ready`: seconds. `load-ready`: pids. `target-exit`: message. `profile`: phase, pid,
-    profile_kind, samples, path, svg. `note`: message. `end`: partial, outcome.
+    `target-start`: pid. `target-ready`: seconds. `load-ready`: pids. `target-exit`: code, message. `profile`: phase,
+    pid, profile_kind, samples, path, svg. `note`: message. `end`: partial, outcome.
     """
 
     kind: str

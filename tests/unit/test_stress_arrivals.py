@@ -69,16 +69,26 @@ def test_a_ramp_keeps_its_integral_and_its_order(start_rps: float, end_rps: floa
 
 def test_poisson_gaps_have_the_mean_and_the_variance_of_an_exponential() -> None:
     """Fixed seed, 20,000 gaps: mean 1 and variance 1, within four standard errors (1/√n and √8/√n)."""
-    marks = list(islice(poisson_marks(7), 20_000))
+    marks = list(islice(poisson_marks(7, 20_000), 20_000))
     gaps = [after - before for before, after in pairwise([0.0, *marks])]
     assert statistics.fmean(gaps) == pytest.approx(1.0, abs=4 / math.sqrt(20_000))
     assert statistics.variance(gaps) == pytest.approx(1.0, abs=4 * math.sqrt(8 / 20_000))
 
 
+@pytest.mark.parametrize(("total", "count"), [(0.0, 0), (0.4, 0), (1.6, 2), (200.0, 200), (25_000.4, 25_000)])
+def test_a_poisson_segment_has_exactly_the_arrivals_it_was_asked_for(total: float, count: int) -> None:
+    """The count is given, the times are random, and they never end before they are asked for."""
+    marks = list(islice(poisson_marks(5, total), count + 3))
+
+    assert marks[:count] == sorted(marks[:count])
+    assert all(0 <= mark <= total for mark in marks[:count])
+    assert marks[count:] == [math.inf] * 3
+
+
 def test_the_same_seed_gives_the_same_arrivals_and_another_seed_others() -> None:
     """A run can be repeated."""
-    assert list(islice(poisson_marks(3), 5)) == list(islice(poisson_marks(3), 5))
-    assert list(islice(poisson_marks(3), 5)) != list(islice(poisson_marks(4), 5))
+    assert list(islice(poisson_marks(3, 100), 5)) == list(islice(poisson_marks(3, 100), 5))
+    assert list(islice(poisson_marks(3, 100), 5)) != list(islice(poisson_marks(4, 100), 5))
 
 
 def test_two_phases_interleave() -> None:

@@ -99,7 +99,6 @@ class Engine:
             outcome = self._search()
             self._after_search()
         except TargetError as error:
-            self.session.event("target-exit", message=str(error))
             self.progress.note(str(error))
             return "target-died"
         return outcome

@@ -1,5 +1,8 @@
 """Profile trials: py-spy on every worker in steps of their own, so that capacity is never measured while profiled."""
 
+from pathlib import Path
+
+from pinchpoint import app as reference
 from pinchpoint.commands.session import Session
 from pinchpoint.profiles.capture import FOLDER, CaptureKind, ProfileRequest, capture
 from pinchpoint.profiles.load import render_all
@@ -19,6 +22,14 @@ def rate_hz(duration_s: float, cpu_share: float) -> int:
     return round(max(LOWEST_HZ, min(needed, HIGHEST_HZ)))
 
 
+def _project(session: Session) -> Path:
+    """Return the folder that paths in the profiles are shown relative to: the app's own."""
+    config = session.config
+    if config.target is None and not config.command:
+        return Path(reference.__file__).resolve().parent.parent
+    return (config.cwd or Path.cwd()).resolve()
+
+
 def profile_step(session: Session, phase: Phase, seconds: float, cpu_share: float) -> list[str]:
     """Take a CPU and a wall profile of every worker for `seconds`, and record what came of it.
 
@@ -35,7 +46,7 @@ def profile_step(session: Session, phase: Phase, seconds: float, cpu_share: floa
     ]
     if not requests:
         return ["no worker process was found to profile"]
-    outcome = capture(requests, root=session.config.cwd)
+    outcome = capture(requests, root=_project(session))
     for rendered in render_all(session.folder, outcome.captured):
         session.event("profile", **rendered.event_data())
     return outcome.notes

@@ -110,7 +110,9 @@ class Session:
             self.generator.check()
         if self.target is not None and not self.target.alive():
             code = self.target.returncode
-            raise TargetError(f"the target exited with code {code}; its last words: {self.target.log_tail(3)}")
+            message = f"the target exited with code {code}; its last words: {self.target.log_tail(1)}"
+            self.event("target-exit", code=code, message=message)
+            raise TargetError(message)
 
     @property
     def worker_pids(self) -> list[int]:

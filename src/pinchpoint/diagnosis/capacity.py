@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from pinchpoint.clientstats import ClientWindow, client_figures
 from pinchpoint.diagnosis.steps import LOAD_PHASES, Ladder, load_of
-from pinchpoint.records import Capacity, Recovery, SloResult, Step
+from pinchpoint.records import Capacity, Latency, Recovery, SloResult, Step
 from pinchpoint.rows import DigestRow
 from pinchpoint.statistics import plateau
 
@@ -16,10 +16,10 @@ FLAT_GAIN = 0.1
 """Users model: the population grew by at least half and goodput by less than this: a plateau."""
 
 RECOVERED_RATIO = 2.0
-"""Recovered: median latency back to twice the baseline's at most, within the error limit."""
+"""Recovered: p90 latency back to twice the baseline's at most, within the error limit."""
 
 RECOVERED_SLACK_MS = 5.0
-"""A fast app's median wobbles by milliseconds; that is no after-effect."""
+"""A fast app's latency wobbles by milliseconds; that is no after-effect."""
 
 WINDOW_S = 1.0
 
@@ -28,11 +28,12 @@ def capacity(steps: Sequence[Step], sorted_out: Ladder, slo_p95_ms: float | None
     """Fold the ladder into the capacity figures; rates in successful requests per second."""
     best = sorted_out.sustained
     broke = sorted_out.failed[0] if sorted_out.failed else None
+    sustainable = _sustainable(best)
     return Capacity(
-        sustainable_rps=best.goodput_rps if best else None,
+        sustainable_rps=sustainable,
         lower_bound_rps=best.offered_rps if best else None,
         upper_bound_rps=broke.offered_rps if broke else None,
-        saturation_rps=_saturation(steps),
+        saturation_rps=_at_least(_saturation(steps), sustainable),
         breaking_rps=_breaking_rate(broke),
         breaking_reason=_reason(broke),
         knee_rps=_knee(sorted_out),
@@ -43,6 +44,18 @@ def capacity(steps: Sequence[Step], sorted_out: Ladder, slo_p95_ms: float | None
         sustainable_users=best.users if best else None,
         breaking_users=broke.users if broke else None,
     )
+
+
+def _sustainable(best: Step | None) -> float | None:
+    """Return the goodput, but no more than was asked for: a window's completions may include earlier arrivals."""
+    if best is None:
+        return None
+    return best.goodput_rps if best.offered_rps is None else min(best.goodput_rps, best.offered_rps)
+
+
+def _at_least(plateau_rps: float | None, sustainable_rps: float | None) -> float | None:
+    """Return the plateau, which no fit may put below what was sustained."""
+    return plateau_rps if plateau_rps is None or sustainable_rps is None else max(plateau_rps, sustainable_rps)
 
 
 def _breaking_rate(broke: Step | None) -> float | None:
@@ -104,15 +117,13 @@ def recovery(
     if not after or low is None:
         return None
     last = after[-1]
-    back = _is_back(last.latency_ms.p50 if last.latency_ms else None, last.error_rate, low, slo_errors)
+    back = _is_back(_typical_ms(last.latency_ms), last.error_rate, low, slo_errors)
     stressed = [step.t_end_s for step in steps if step.phase in LOAD_PHASES and step.t_end_s <= after[0].t_start_s]
     first = _first_good(after, digests, low, slo_errors)
     return Recovery(
         recovered=back or first is not None,
         seconds=None if first is None or not stressed else max(0.0, first - max(stressed)),
-        latency_ratio=_ratio(
-            last.latency_ms.p50 if last.latency_ms else None, low.latency_ms.p50 if low.latency_ms else None
-        ),
+        latency_ratio=_ratio(_typical_ms(last.latency_ms), _typical_ms(low.latency_ms)),
         memory_ratio=_ratio(last.server.pss_bytes, low.server.pss_bytes),
     )
 
@@ -126,16 +137,22 @@ def _first_good(
         while second < step.t_end_s:
             rows = [row for row in digests if second - WINDOW_S <= row["t0_s"] < second + WINDOW_S]
             window: ClientWindow = client_figures(rows, second, second + WINDOW_S)
-            if _is_back(window.latency.p50 if window.latency else None, window.error_rate, low, slo_errors):
+            if _is_back(_typical_ms(window.latency), window.error_rate, low, slo_errors):
                 return second
             second += WINDOW_S
     return None
 
 
-def _is_back(p50_ms: float | None, error_rate: float | None, low: Step, slo_errors: float | None) -> bool:
-    if p50_ms is None or low.latency_ms is None:
+def _typical_ms(latency: Latency | None) -> float | None:
+    """Return the p90: with cheap and dear endpoints mixed, the median of a few dozen requests jumps between them."""
+    return latency.p90 if latency is not None else None
+
+
+def _is_back(typical_ms: float | None, error_rate: float | None, low: Step, slo_errors: float | None) -> bool:
+    before_ms = _typical_ms(low.latency_ms)
+    if typical_ms is None or before_ms is None:
         return False
-    calm = p50_ms <= RECOVERED_RATIO * low.latency_ms.p50 + RECOVERED_SLACK_MS
+    calm = typical_ms <= RECOVERED_RATIO * before_ms + RECOVERED_SLACK_MS
     return calm and (slo_errors is None or (error_rate or 0.0) <= slo_errors)
 
 
