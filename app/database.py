@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Return an aware datetime."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
+
+# One statement, one core: a ceiling counted in cores must not depend on what the planner makes of the table's size.
+_CONNECT_ARGS: dict[str, dict[str, Any]] = {
+    "postgresql+asyncpg": {"server_settings": {"max_parallel_workers_per_gather": "0"}},
+    "postgresql+psycopg": {"options": "-c max_parallel_workers_per_gather=0"},
+}
 
 metadata = MetaData()
 items = Table(
@@ -75,9 +82,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def make_engine(
-    url: str, *, pool_size: int, max_overflow: int, pool_timeout_s: float, connect_args: dict[str, Any] | None = None
-) -> AsyncEngine:
+def make_engine(url: str, *, pool_size: int, max_overflow: int, pool_timeout_s: float) -> AsyncEngine:
     """Make an engine with a bounded queue pool per worker (SQLAlchemy's default for servers and SQLite files)."""
     engine = create_async_engine(
         url,
@@ -86,7 +91,7 @@ def make_engine(
         pool_timeout=pool_timeout_s,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
-        connect_args=connect_args or {},
+        connect_args=_CONNECT_ARGS.get(make_url(url).drivername, {}),
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_pragmas)
@@ -109,21 +114,22 @@ def engine_of(request: "Request") -> AsyncEngine:
 
 
 async def prepare_database(engine: AsyncEngine, hash_password: Callable[[str], str]) -> None:
-    """Create and seed the tables once, however many workers boot together. The seed is one transaction."""
-    async with _exclusive(engine):
-        # A schema change is no request: it gets a transaction of its own.
-        serializable = engine.execution_options(isolation_level="SERIALIZABLE")
-        async with serializable.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-        async with serializable.begin() as connection:
-            known = await connection.scalar(select(users.c.id).where(users.c.username == SEED_USER))
-            if known is not None:
-                return
-            await connection.execute(insert(items), seed_items())
-            await connection.execute(
-                insert(users),
-                {"username": SEED_USER, "password_hash": hash_password(SEED_PASSWORD), "created_at": now()},
-            )
+    """Create and seed the tables once, however many workers boot together.
+
+    One connection and one transaction: it works with a pool of one, and a worker killed meanwhile leaves nothing
+    half done. (SQLite commits the empty tables first; what counts as seeded is the user, inserted last.)
+    """
+    async with _exclusive_file(engine), engine.execution_options(isolation_level="SERIALIZABLE").begin() as connection:
+        if engine.dialect.name == "postgresql":
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEED_LOCK})
+        await connection.run_sync(metadata.create_all)
+        if await connection.scalar(select(users.c.id).where(users.c.username == SEED_USER)) is not None:
+            return
+        await connection.execute(insert(items), seed_items())
+        await connection.execute(
+            insert(users),
+            {"username": SEED_USER, "password_hash": hash_password(SEED_PASSWORD), "created_at": now()},
+        )
 
 
 def seed_items() -> list[dict[str, Any]]:
@@ -141,22 +147,17 @@ def seed_items() -> list[dict[str, Any]]:
 
 
 @contextlib.asynccontextmanager
-async def _exclusive(engine: AsyncEngine) -> AsyncIterator[None]:
-    """Hold off the other workers: a lock file beside a SQLite database, an advisory lock in PostgreSQL."""
-    if engine.dialect.name == "sqlite":
-        manager = _locked(Path(f"{engine.url.database}.lock"))
-        await asyncio.to_thread(manager.__enter__)
-        try:
-            yield
-        finally:
-            manager.__exit__(None, None, None)
+async def _exclusive_file(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Hold a lock file beside a SQLite database; a server's database locks by itself."""
+    if engine.dialect.name != "sqlite":
+        yield
         return
-    async with engine.connect() as connection:
-        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _SEED_LOCK})
-        try:
-            yield
-        finally:
-            await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _SEED_LOCK})
+    manager = _locked(Path(f"{engine.url.database}.lock"))
+    await asyncio.to_thread(manager.__enter__)
+    try:
+        yield
+    finally:
+        manager.__exit__(None, None, None)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ mix per second that is 38 MiB/s, so 8 GiB last three and a half minutes. It neve
 from .model import GET_SHARE, SATURATED_S, Fault
 
 KEPT_BYTES = 64 * 1024
-KEEP_S = 0.0002  # CPU to get and write fresh pages, docs/faults.md
+KEEP_S = 0.00015  # CPU to get and write fresh pages, docs/faults.md
 
 _kept: list[bytes] = []
 
@@ -23,7 +23,7 @@ FAULT = Fault(
     label_class="memory",
     label_cause="leak",
     binds="memory, by exhaustion after free bytes / (0.6 * 64 KiB * severity * rate) seconds",
-    formula="until then min(workers, cores) / (0.6 * 0.2 ms * severity + 0.47 ms)",
+    formula="until then min(workers, cores) / (0.6 * 0.15 ms * severity + 0.47 ms)",
     ceiling=lambda workers, cores, severity: min(workers, cores) / (GET_SHARE * KEEP_S * severity + SATURATED_S),
     on_loop=keep,
 )

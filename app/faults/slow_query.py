@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .model import GET_SHARE, SPARSE_S, Fault, Pool
 
 # Patterns tried against each row, for about 22 ms of the database's CPU on the machine of docs/faults.md.
-PATTERNS = {"sqlite": 10, "postgresql": 14}
+PATTERNS = {"sqlite": 10, "postgresql": 18}
 SCAN_S = 0.022
 POOL = Pool(size=40, overflow=0, timeout_s=60.0)
 

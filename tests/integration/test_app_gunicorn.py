@@ -211,14 +211,17 @@ def test_a_bad_setting_ends_the_master_with_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_postgresql_serves_the_same_routes_and_faults(tmp_path: Path) -> None:
-    """Two workers seed one PostgreSQL once; items, search and login work with a fault's statement in the way."""
+@pytest.mark.parametrize(
+    "variables", [{"PINCHPOINT_APP_POOL_SIZE": "1"}, {"PINCHPOINT_APP_FAULT": "slow-query,db-pool"}]
+)
+def test_postgresql_serves_the_same_routes(tmp_path: Path, variables: dict[str, str]) -> None:
+    """Two workers seed one PostgreSQL once; all works with one connection a worker, and with faults in the way."""
     reason = postgres.skip_reason()
     if reason is not None:
         pytest.skip(reason)
     with (
         postgres.temporary_postgres() as url,
-        serving(tmp_path, "-w", "2", DATABASE_URL=url, PINCHPOINT_APP_FAULT="slow-query,db-pool") as server,
+        serving(tmp_path, "-w", "2", DATABASE_URL=url, **variables) as server,
     ):
         created = json.loads(server.ask("POST", "/items", {"name": "Lamp", "price": 1})[1])
         assert json.loads(server.ask("GET", f"/items/{created['id']}")[1]) == created
