@@ -27,9 +27,10 @@ from pinchpoint.stress.ramp import Judgement, Slo, Trial, backlog, bracket, judg
 
 LOOK_S = 0.1
 """How often the engine looks at its children while a step runs."""
-ROWS_GRACE_S = 1.0
+ROWS_GRACE_S = 1.5
 """How long after a step its last digest may take to arrive."""
-ROW_EDGE_S = 0.55
+ROW_EDGE_S = 0.02
+"""Clocks are read a moment apart at either end of a segment."""
 LEAST_COVERAGE = 0.5
 """Share of a step that digests must cover: below it the generator, not the server, was silent."""
 DRAIN_S = 10.0
@@ -182,9 +183,9 @@ class Engine:
             raise
         t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
         generator.idle()
-        window = self._window(t_start_s + settle_s, t_end_s)
-        queue = backlog([row for row in self._rows if row["segment"] == self._segment]) if self._open_model else None
-        judgement = judge(window, self.slo, queue)
+        rows = self._rows_of_segment(seconds)
+        window = client_figures(rows, t_start_s + settle_s, t_end_s)
+        judgement = judge(window, self.slo, backlog(rows) if self._open_model else None)
         self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
         self.progress.done(phase, load, unit, window, judgement)
         if not judgement.passed and not generator.wait_drained(min(DRAIN_S, max(self._left_s(), 1.0))):
@@ -207,25 +208,27 @@ class Engine:
             self._rows.extend(rows)
             self.progress.tick(rows)
 
-    def _window(self, t0_s: float, t1_s: float) -> ClientWindow:
-        """Wait for the digests up to `t1_s`, then summarise the window.
+    def _rows_of_segment(self, seconds: float) -> list[DigestRow]:
+        """Wait until the digests of the segment in force cover its length, and return them.
 
-        Rows are up to a second long and taken by their midpoint, so a window may be covered half a second short.
+        Raises:
+            MeasurementError: most of it is missing after the grace: the generator, not the server, was silent.
+
         """
         deadline_s = self.session.clock() + ROWS_GRACE_S
-        wanted_s = (t1_s - t0_s) - ROW_EDGE_S
         while True:
             self._look()
-            window = client_figures(self._rows, t0_s, t1_s)
-            if window.covered_s >= wanted_s or self.session.clock() >= deadline_s:
+            rows = [row for row in self._rows if row["segment"] == self._segment]
+            covered_s = sum(row["t1_s"] - row["t0_s"] for row in rows) / self.session.config.processes
+            if covered_s >= seconds - ROW_EDGE_S or self.session.clock() >= deadline_s:
                 break
-            self.sleep(LOOK_S / 2)
-        if window.covered_s < LEAST_COVERAGE * (t1_s - t0_s):
+            self.sleep(LOOK_S / 4)
+        if covered_s < LEAST_COVERAGE * seconds:
             raise MeasurementError(
-                f"the load generator reported nothing for most of {t1_s - t0_s:.1f} s; "
-                "see generator-0.log in the run folder"
+                f"the load generator was silent for most of {seconds:.1f} s; see generator-0.log in the run folder"
             )
-        return window
+        self._rows.clear()
+        return rows
 
     def _record(self, phase: Phase, load: float, times: tuple[float, float, float], judgement: Judgement) -> None:
         t_start_s, settle_s, t_end_s = times

@@ -14,6 +14,8 @@ from pinchpoint.commands.config import RunConfig, split_cpus
 from pinchpoint.commands.run import RunResult, execute, run_id
 from pinchpoint.errors import ExitCode, PinchpointError
 from pinchpoint.recording import load_run, new_run_folder, write_json
+from pinchpoint.report.sweep import sweep_html, sweep_markdown
+from pinchpoint.report.write import write_text
 
 SWEEP_FILE = "sweep.json"
 TIE = 0.05
@@ -60,7 +62,7 @@ def run_sweep(config: RunConfig, counts: tuple[int, ...], console: Console, core
             return SweepResult(sweep, folder, result.exit_code, result.problem)
         rows[count] = row(count, result)
         sweep = _summary(folder, counts, rows, cores)
-        write_json(folder / SWEEP_FILE, sweep)
+        _store(folder, sweep)
     return SweepResult(sweep, folder, ExitCode.DONE)
 
 
@@ -116,6 +118,13 @@ def best(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
             f"({top['sustainable_rps']:.0f} with {top['workers']} workers)"
         )
     return {"workers": choice["workers"], "reason": reason}
+
+
+def _store(folder: Path, sweep: dict[str, Any]) -> None:
+    """Write the table after every run, so that an interrupted sweep keeps what it has."""
+    write_json(folder / SWEEP_FILE, sweep)
+    write_text(folder / "sweep.md", sweep_markdown(sweep))
+    write_text(folder / "sweep.html", sweep_html(sweep))
 
 
 def _summary(folder: Path, counts: tuple[int, ...], rows: dict[int, dict[str, Any]], cores: int) -> dict[str, Any]:
