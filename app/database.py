@@ -119,8 +119,11 @@ async def prepare_database(engine: AsyncEngine, hash_password: Callable[[str], s
     One connection and one transaction: it works with a pool of one, and a worker killed meanwhile leaves nothing
     half done. (SQLite commits the empty tables first; what counts as seeded is the user, inserted last.)
     """
-    async with _exclusive_file(engine), engine.execution_options(isolation_level="SERIALIZABLE").begin() as connection:
-        if engine.dialect.name == "postgresql":
+    server = engine.dialect.name == "postgresql"
+    # READ COMMITTED: a stricter snapshot would be taken before the lock is won, and show the tables still missing.
+    isolation = "READ COMMITTED" if server else "SERIALIZABLE"
+    async with _exclusive_file(engine), engine.execution_options(isolation_level=isolation).begin() as connection:
+        if server:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEED_LOCK})
         await connection.run_sync(metadata.create_all)
         if await connection.scalar(select(users.c.id).where(users.c.username == SEED_USER)) is not None:
