@@ -149,8 +149,8 @@ def load_run(folder: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def new_run_folder(root: Path, run_id: str, out: Path | None, *, force: bool) -> Path:
-    """Make the folder of a new run and point `latest` at it.
+def new_run_folder(root: Path, run_id: str, out: Path | None, *, force: bool, latest: bool = True) -> Path:
+    """Make the folder of a new run and, unless told otherwise, point `latest` at it.
 
     Raises:
         UsageError: `out` is not empty and `force` was not given.
@@ -167,7 +167,8 @@ def new_run_folder(root: Path, run_id: str, out: Path | None, *, force: bool) ->
     except (OSError, NotADirectoryError) as error:
         message = f"cannot use {folder} as the run folder: {error.strerror}; choose another with --out"
         raise UsageError(message) from error
-    _point_latest(root, folder)
+    if latest:
+        _point_latest(root, folder)
     return folder
 
 

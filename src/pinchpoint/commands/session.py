@@ -22,6 +22,8 @@ from pinchpoint.rows import SampleRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 
 STOP_GRACE_S = 3.0
+FULL_DISK_BYTES = 65_536
+"""Less than a line of the recording or a log may need at once."""
 PROBE_FOLDER_PREFIX = "pinchpoint-probe-"
 
 
@@ -107,12 +109,22 @@ class Session:
         if self.sampler is not None and self.sampler.error is not None:
             raise MeasurementError(str(self.sampler.error)) from self.sampler.error
         if self.generator is not None:
-            self.generator.check()
+            self._check_generator(self.generator)
         if self.target is not None and not self.target.alive():
             code = self.target.returncode
             message = f"the target exited with code {code}; its last words: {self.target.log_tail(1)}"
             self.event("target-exit", code=code, message=message)
             raise TargetError(message)
+
+    def _check_generator(self, generator: Generator) -> None:
+        """See that the load processes live; on a full disk they cannot even say why they died."""
+        try:
+            generator.check()
+        except MeasurementError as error:
+            if shutil.disk_usage(self.folder).free < FULL_DISK_BYTES:
+                message = f"cannot write {self.folder}: the disk is full; free some space or choose another with --out"
+                raise MeasurementError(message) from error
+            raise
 
     @property
     def worker_pids(self) -> list[int]:

@@ -39,7 +39,7 @@ def run_sweep(config: RunConfig, counts: tuple[int, ...], console: Console, core
         UsageError: the configuration makes no sense; nothing was started.
 
     """
-    folder = new_run_folder(config.root, _sweep_id(counts), config.out, force=config.force)
+    folder = new_run_folder(config.root, _sweep_id(counts), config.out, force=config.force, latest=False)
     server_cpus, load_cpus = split_cpus(max(counts)) if config.pin else (None, None)
     rows: dict[int, dict[str, Any]] = {}
     sweep: dict[str, Any] = {}
