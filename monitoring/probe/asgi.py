@@ -118,8 +118,6 @@ def wrap(app: Any) -> Any:  # noqa: C901 - in one piece, because each call more 
         if not runtime.active:
             hook.safely(serve)
         if scope["type"] != "http" or not hook.alive:
-            if scope["type"] == "lifespan":
-                hook.safely(serve)
             await app(scope, receive, send)
             return
         status = 0

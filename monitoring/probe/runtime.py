@@ -75,10 +75,15 @@ class Runtime:
         self.hooks.append(hook)
 
     def activate(self) -> None:
-        """Open the page and start publishing: this process serves requests. Calling it again costs nothing."""
+        """Open the page and start publishing: this process serves requests. Calling it again costs nothing.
+
+        Without a folder (imported, but not injected) nothing is published.
+        """
         if self.active:
             return
         self.active = True
+        if not self.folder:
+            return
         try:
             page = PageFile(self.folder, os.getpid())
             self.publish(page)
