@@ -12,7 +12,7 @@ from pinchpoint.monitoring.probe import asgi
 from pinchpoint.monitoring.probe.database import Calls
 from pinchpoint.monitoring.probe.level import Level
 from pinchpoint.monitoring.probe.loop import HEARTBEAT_S, Watch
-from pinchpoint.monitoring.probe.runtime import Hook
+from pinchpoint.monitoring.probe.runtime import RUNTIME, Hook
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -23,7 +23,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> asgi.Requests:
     fresh = asgi.Requests()
     monkeypatch.setattr(asgi, "REQUESTS", fresh)
     monkeypatch.setattr(asgi, "HOOK", Hook("requests", fresh.fill, fresh.reset))
-    monkeypatch.setattr(asgi.RUNTIME, "active", True)
+    monkeypatch.setattr(RUNTIME, "active", True)
     return fresh
 
 

@@ -1,0 +1,214 @@
+"""The probe inside real servers: its figures against what the app and its clients know."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinchpoint.monitoring.injection import probe_environment
+from pinchpoint.monitoring.pages import Page, PageReader
+
+SUPPORT = Path(__file__).resolve().parent.parent / "support"
+DEADLINE_S = 20.0
+HOLD_S = 0.05
+UVICORN = ("-m", "uvicorn", "probe_app:app", "--log-level", "warning", "--port", "{port}")
+GUNICORN = ("-m", "gunicorn", "probe_app:app", "--bind", "127.0.0.1:{port}", "--log-level", "warning")
+
+
+class Server:
+    """A server under the probe."""
+
+    def __init__(self, port: int, folder: Path, log: Path) -> None:
+        self.port = port
+        self.log = log
+        self.reader = PageReader(folder)
+
+    async def get(self, path: str) -> tuple[int, dict[str, Any], float]:
+        """Return status, body and seconds of one request on a connection of its own."""
+        started = time.monotonic()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+        status = int(head.split()[1])
+        return status, json.loads(body) if status == 200 else {}, time.monotonic() - started
+
+    def get_all(self, *paths: str) -> list[tuple[int, dict[str, Any], float]]:
+        """Request all paths at once."""
+
+        async def together() -> list[tuple[int, dict[str, Any], float]]:
+            return await asyncio.gather(*[self.get(path) for path in paths])
+
+        return asyncio.run(together())
+
+    def page(self, ready: Callable[[dict[str, float]], bool] = bool) -> Page:
+        """Return the only page, once it was published after this call and fulfils `ready`."""
+        called = time.monotonic()
+        page: Page = wait_for(
+            lambda: next(
+                (p for p in self.reader.read().values() if p.published_s > called and ready(p.fields)),
+                None,
+            )
+        )
+        return page
+
+
+def wait_for(look: Callable[[], Any]) -> Any:
+    """Return what `look` finds, or fail at the deadline."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline_s:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.005)
+    pytest.fail("nothing came before the deadline")
+
+
+def _answers(server: Server, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, server.log.read_text()
+    try:
+        return server.get_all("/")[0][0] == 200
+    except (OSError, IndexError):
+        return False
+
+
+@contextmanager
+def serving(folder: Path, arguments: tuple[str, ...], **environ: str) -> Iterator[Server]:
+    """Start a server under the probe, wait until it answers, and stop it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT), **environ})
+    environment["PROBE_APP_DATABASE"] = f"sqlite+aiosqlite:///{folder}/app.db"
+    server = Server(port, folder / "pages", folder / "log")
+    command = [sys.executable, *[argument.format(port=port) for argument in arguments]]
+    with server.log.open("wb") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
+        try:
+            wait_for(lambda: _answers(server, process))
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            server.reader.close()
+
+
+@pytest.fixture(scope="module")
+def uvicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve with uvicorn on asyncio's own loop."""
+    with serving(tmp_path_factory.mktemp("uvicorn"), (*UVICORN, "--loop", "asyncio")) as server:
+        yield server
+
+
+def _grown(before: Page, after: Page) -> Callable[[str], float]:
+    return lambda name: after.fields[name] - before.fields[name]
+
+
+def test_pool_figures_are_those_the_requests_saw(uvicorn: Server) -> None:
+    """Eight requests at once on two connections held 50 ms each."""
+    paths = [f"/pool?hold_s={HOLD_S}"] * 8
+    uvicorn.get_all(*paths)
+    before = uvicorn.page(lambda fields: fields["inflight"] == 0)
+    answers = uvicorn.get_all(*paths)
+    grown = _grown(before, uvicorn.page(lambda fields: fields["inflight"] == 0))
+    waits, holds = (sum(body[name] for _, body, _ in answers) for name in ("wait_s", "hold_s"))
+    assert grown("pool_wait_s") == pytest.approx(waits, rel=0.05)
+    assert grown("pool_waiting_s") == pytest.approx(waits, rel=0.05)
+    assert grown("pool_hold_s") == pytest.approx(holds, rel=0.05)
+    assert grown("pool_busy_s") == pytest.approx(holds, rel=0.05)
+    assert (grown("pool_checkouts"), grown("pool_timeouts"), grown("db_calls")) == (8, 0, 8)
+    # Two at a time: 0, 0, 1, 1, 2, 2, 3 and 3 holding times; the wait is real, whatever the app says of itself.
+    assert waits == pytest.approx(12 * HOLD_S, rel=0.35)
+    assert before.fields["pool_size"] == 2
+    assert before.fields["db_embedded"] == 1
+
+
+def test_requests_in_flight_are_those_the_clients_wait_for(uvicorn: Server) -> None:
+    """Little's law: the integral of requests in flight is the sum of their times."""
+    before = uvicorn.page(lambda fields: fields["inflight"] == 0)
+    answers = uvicorn.get_all(*[f"/pool?hold_s={2 * HOLD_S}"] * 8, "/missing")
+    grown = _grown(before, uvicorn.page(lambda fields: fields["inflight"] == 0))
+    assert grown("inflight_s") == pytest.approx(grown("service_s"))
+    assert grown("inflight_s") == pytest.approx(sum(seconds for _, _, seconds in answers), rel=0.05)
+    assert (grown("requests_started"), grown("requests_done")) == (9, 9)
+    assert (grown("responses_4xx"), grown("responses_5xx")) == (1, 0)
+
+
+def test_a_blocked_loop_is_seen_while_it_is_blocked(uvicorn: Server) -> None:
+    """The page is fresh in the middle of it, and the busy share is the truth afterwards."""
+    before = uvicorn.page(lambda fields: fields["inflight"] == 0)
+
+    async def look_meanwhile() -> Page:
+        request = asyncio.ensure_future(uvicorn.get("/block?seconds=1"))
+        page = await asyncio.to_thread(uvicorn.page, lambda fields: fields["loop_lag_max_s"] > 0.5)
+        assert not request.done()
+        await request
+        return page
+
+    during = asyncio.run(look_meanwhile())
+    assert during.fields["inflight"] == 1
+    after = uvicorn.page(lambda fields: fields["inflight"] == 0 and fields["loop_lag_n"] > before.fields["loop_lag_n"])
+    grown = _grown(before, after)
+    assert grown("loop_busy_s") == pytest.approx(1, rel=0.05)
+    assert grown("handler_wall_s") == pytest.approx(1, rel=0.05)
+    assert grown("handler_cpu_s") < 0.1
+    assert grown("loop_lag_s") == pytest.approx(1, rel=0.1)
+
+
+def test_threadpool_tokens_are_counted(uvicorn: Server) -> None:
+    """42 requests want one of 40 tokens: two wait."""
+    uvicorn.get_all("/thread?seconds=0")
+    before = uvicorn.page(lambda fields: fields.get("tokens_total") == 40)
+    uvicorn.get_all(*["/thread?seconds=0.3"] * 42)
+    grown = _grown(before, uvicorn.page(lambda fields: fields["inflight"] == 0))
+    assert grown("tokens_taken") == 42
+    assert grown("tokens_busy_s") == pytest.approx(42 * 0.3, rel=0.15)
+    assert grown("tokens_wait_s") == pytest.approx(grown("tokens_waiting_s"))
+    assert grown("tokens_wait_s") == pytest.approx(2 * 0.3, rel=0.35)
+
+
+def test_uvloop_has_lateness_but_no_busy_share(tmp_path: Path) -> None:
+    """What cannot be measured is left out."""
+    pytest.importorskip("uvloop")
+    with serving(tmp_path, (*UVICORN, "--loop", "uvloop")) as server:
+        fields = server.page(lambda fields: fields["loop_lag_n"] > 0).fields
+    assert fields["loop_kind"] == 2
+    assert "loop_busy_s" not in fields
+
+
+@pytest.mark.parametrize(
+    ("worker", "preload"),
+    [("uvicorn_worker.UvicornWorker", ()), ("uvicorn_worker.UvicornWorker", ("--preload",)), ("asgi", ())],
+)
+def test_gunicorns_workers_have_pages_and_its_master_has_none(
+    tmp_path: Path, worker: str, preload: tuple[str, ...]
+) -> None:
+    """Also when the app was loaded before the fork; each worker counts its own requests."""
+    with serving(tmp_path, (*GUNICORN, "--workers", "2", "--worker-class", worker, *preload)) as server:
+        pids = {server.get_all("/")[0][1]["pid"] for _ in range(20)}
+        pages = wait_for(lambda: (pages := server.reader.read()) and pids <= set(pages) and pages)
+        master = int(Path(f"/proc/{next(iter(pids))}/stat").read_text().rpartition(")")[2].split()[1])
+        wait_for(lambda: sum(page.fields["requests_done"] for page in server.reader.read().values()) >= 21)
+    assert master not in pages
+    assert len(pages) <= 2
+
+
+def test_a_broken_hook_breaks_no_request(tmp_path: Path) -> None:
+    """One line in the log, its fields gone, the others there."""
+    with serving(tmp_path, (*UVICORN, "--loop", "asyncio"), PROBE_APP_BREAK="1") as server:
+        assert [status for status, _, _ in server.get_all("/", "/", "/")] == [200, 200, 200]
+        fields = server.page(lambda fields: "loop_busy_s" in fields and "inflight" not in fields).fields
+        assert "requests_done" not in fields
+        assert server.log.read_text().count("pinchpoint probe:") == 1
