@@ -19,6 +19,8 @@ class Rebuilt:
     diagnosis: Diagnosis
     report: dict[str, Any]
     paths: dict[str, Path]
+    damaged_rows: int = 0
+    """Rows of the recording that were left out."""
 
 
 def rebuild(folder: Path) -> Rebuilt:
@@ -34,4 +36,5 @@ def rebuild(folder: Path) -> Rebuilt:
     profiles = load_profiles(recording)
     diagnosis = diagnose(recording, profiles)
     paths = write_reports(folder, recording, run, diagnosis, profiles)
-    return Rebuilt(diagnosis, build_report(run, diagnosis, profiles), paths)
+    damaged = int(recording.extra.get("damaged_rows", 0))
+    return Rebuilt(diagnosis, build_report(run, diagnosis, profiles), paths, damaged)
