@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1 :]
     try:
-        defaults = settings(Path.cwd()) if words else {}
+        defaults = settings(Path.cwd()) if words and words[0] in {"run", "sweep"} else {}
         app(args=words, obj=tuple(command), default_map={"run": defaults, "sweep": _without(defaults, "workers")})
     except PinchpointError as error:
         talk.print(f"pinchpoint: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -149,6 +149,8 @@ def report(
     from pinchpoint.report.terminal import render_summary  # noqa: PLC0415
 
     rebuilt = rebuild(folder)
+    if rebuilt.damaged_rows:
+        talk.print(f"{rebuilt.damaged_rows} damaged rows of the recording were left out", highlight=False)
     if as_json:
         typer.echo(json.dumps(rebuilt.report))
         return

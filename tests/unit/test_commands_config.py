@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinchpoint.commands.config import (
+    RunConfig,
+    check_dwell,
     check_host,
     parse_budget,
     parse_counts,
@@ -17,6 +19,8 @@ from pinchpoint.commands.config import (
 )
 from pinchpoint.commands.options import settings
 from pinchpoint.commands.plan import make_plan
+from pinchpoint.commands.session import ending
+from pinchpoint.commands.target import check_program
 from pinchpoint.errors import UsageError
 
 
@@ -135,3 +139,79 @@ def test_every_phase_has_time_and_the_ramp_gets_the_largest_part_of_a_minute(bud
 
     assert min(plan.warmup_s, plan.baseline_s, plan.ramp_s, plan.trial_s, plan.overload_s, plan.recovery_s) >= 1.5
     assert plan.reserve_s <= budget_s / 2
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999", "http://[::1", "http://127.0.0.1:0", "127.0.0.1:80", "http://"]
+)
+def test_an_address_that_is_none_is_refused_with_an_example(url: str) -> None:
+    """Ports out of range and half IPv6 addresses included."""
+    with pytest.raises(UsageError, match="is not an address"):
+        check_host(url, ())
+
+
+@pytest.mark.parametrize("dwell_s", [-3.0, 0.0, 0.5, 16.0, float("nan")])
+def test_a_dwell_time_must_leave_room_for_a_second_level(dwell_s: float) -> None:
+    """Too short to judge and too long for the budget are both refused."""
+    with pytest.raises(UsageError, match="--dwell"):
+        check_dwell(dwell_s, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tool = 3", None),
+        ("[tool]\npinchpoint = 3", "must be a table"),
+        ("[[tool.pinchpoint]]\nworkers = 3", "must be a table"),
+        ("[tool.pinchpoint]\nworkers = 'two'", "must be a whole number"),
+        ("[tool.pinchpoint]\nworkers = true", "must be a whole number"),
+        ("[tool.pinchpoint]\nget = '/x'", "must be a list of texts"),
+        ("[tool.pinchpoint]\nget = [1]", "must be a list of texts"),
+        ("[tool.pinchpoint]\nprofile = 'maybe'", "must be true or false"),
+        ("[tool.pinchpoint]\np95 = 'fast'", "must be a number"),
+        ("[tool.pinchpoint]\nout = 5", "must be a text"),
+        ("[tool.pinchpoint]\nbudget = 60\nusers = 10\np95 = 300", None),
+    ],
+)
+def test_settings_of_the_wrong_type_are_told_where_they_stand(tmp_path: Path, text: str, words: str | None) -> None:
+    """The message names the file, not an option that nobody typed."""
+    (tmp_path / "pyproject.toml").write_text(text)
+
+    try:
+        settings(tmp_path)
+        told = None
+    except UsageError as error:
+        told = str(error)
+
+    assert (told is None) == (words is None)
+    assert words is None or (words in str(told) and "pyproject.toml" in str(told))
+
+
+def test_settings_that_are_no_text_at_all_are_refused(tmp_path: Path) -> None:
+    """An editor's UTF-16 is no reason for a traceback."""
+    (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(UsageError, match=r"cannot read pyproject\.toml"):
+        settings(tmp_path)
+
+
+def test_a_server_command_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """On PATH, or below the target's folder, or not at all."""
+    program = tmp_path / "serve"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+
+    check_program(RunConfig(command=("sh", "-c", "true")))
+    check_program(RunConfig(command=("./serve",), cwd=tmp_path))
+    with pytest.raises(UsageError, match="there is no program"):
+        check_program(RunConfig(command=("./nope",), cwd=tmp_path))
+    with pytest.raises(UsageError, match="there is no such interpreter"):
+        check_program(RunConfig(python="nope"))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(7, "exited with code 7"), (-9, "was killed by SIGKILL"), (-77, "was killed by signal 77")]
+)
+def test_the_end_of_a_process_is_told_in_words(code: int, words: str) -> None:
+    """Signals by their names."""
+    assert ending(code) == words

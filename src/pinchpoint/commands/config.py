@@ -12,6 +12,10 @@ from pinchpoint.errors import UsageError
 LOOPBACK_HOSTS = frozenset({"localhost"})
 SHORTEST_BUDGET_S = 20.0
 """Boot, warm-up, a baseline and a ramp of a few steps do not fit into less."""
+SHORTEST_DWELL_S = 1.0
+"""A shorter step holds no whole digest row."""
+LONGEST_DWELL_SHARE = 0.25
+"""Of the budget: boot, baseline, recovery and two load levels are the least of a ramp."""
 DEFAULT_USER_STEPS = (10, 50, 100, 200)
 _BUDGET = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -71,6 +75,21 @@ def parse_budget(text: str) -> float:
     if budget_s < SHORTEST_BUDGET_S:
         raise UsageError(f"--budget {text} is too short: a ramp to failure needs at least {SHORTEST_BUDGET_S:.0f}s")
     return budget_s
+
+
+def check_dwell(dwell_s: float | None, budget_s: float) -> None:
+    """Refuse a dwell time that leaves no room for a second load level.
+
+    Raises:
+        UsageError: too short to judge, or too long for the budget.
+
+    """
+    longest_s = budget_s * LONGEST_DWELL_SHARE
+    if dwell_s is not None and not SHORTEST_DWELL_S <= dwell_s <= longest_s:
+        raise UsageError(
+            f"--dwell {dwell_s:g}: with a budget of {budget_s:g} s, hold each load level between "
+            f"{SHORTEST_DWELL_S:g} and {longest_s:g} s"
+        )
 
 
 def parse_cpus(text: str, option: str) -> frozenset[int]:
@@ -136,9 +155,12 @@ def check_host(url: str, allow_hosts: tuple[str, ...]) -> None:
         UsageError: the URL's host is neither loopback nor allowed.
 
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme not in {"http", "https"} or not host:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:  # a port out of range, half an IPv6 address
+        raise UsageError(f"--url {url!r} is not an address ({error}); write it like http://127.0.0.1:8000") from None
+    if parts.scheme not in {"http", "https"} or not host or port == 0:
         raise UsageError(f"--url {url!r} is not an address; write it like http://127.0.0.1:8000")
     if host in LOOPBACK_HOSTS or _is_loopback(host) or host in allow_hosts:
         return

@@ -4,12 +4,13 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from pinchpoint.commands.config import (
     RunConfig,
+    check_dwell,
     parse_budget,
     parse_counts,
     parse_cpus,
@@ -18,6 +19,18 @@ from pinchpoint.commands.config import (
 from pinchpoint.errors import UsageError
 
 SETTINGS_TABLE = "tool.pinchpoint in pyproject.toml"
+TRUTH, WHOLE, NUMBER, TEXT = "true or false", "a whole number", "a number", "a text in quotes"
+LIST_OF_TEXTS = "a list of texts in quotes"
+_WORDS: tuple[tuple[type, str], ...] = (
+    (bool, TRUTH),
+    (int, WHOLE),
+    (float, NUMBER),
+    (list, LIST_OF_TEXTS),
+    (str, TEXT),
+    (Path, TEXT),
+)
+_PLAIN: dict[str, tuple[type, ...]] = {TEXT: (str,), WHOLE: (int,), NUMBER: (int, float)}
+NUMBERS_AS_TEXT = frozenset({"budget", "users", "server_cpus", "load_cpus"})
 LOAD, SERVER, OUTPUT, LIMITS = "Load", "Server", "Output", "Limits"
 
 
@@ -104,6 +117,8 @@ def configure(  # the one list of options; each is documented where it is declar
         raise UsageError(f"--model {model!r}: choose `rate` (arrivals per second) or `users` (Locust users)")
     if locustfile is not None and not locustfile.is_file():
         raise UsageError(f"--locustfile {locustfile}: there is no such file")
+    budget_s = parse_budget(budget)
+    check_dwell(dwell, budget_s)
     return RunConfig(
         target=target,
         url=url,
@@ -124,7 +139,7 @@ def configure(  # the one list of options; each is documented where it is declar
         dwell_s=dwell,
         max_users=max_users,
         processes=processes,
-        budget_s=parse_budget(budget),
+        budget_s=budget_s,
         p95_ms=p95,
         max_error_rate=max_errors / 100,
         server_cpus=_cpus(server_cpus, "--server-cpus"),
@@ -147,21 +162,48 @@ def settings(folder: Path) -> dict[str, Any]:
     """Read `[tool.pinchpoint]` of the user's `pyproject.toml`, as defaults that flags override.
 
     Raises:
-        UsageError: the file is not TOML, or a setting is no option's name.
+        UsageError: the file is not TOML, a setting is no option's name, or its value is of the wrong type.
 
     """
     try:
-        with (folder / "pyproject.toml").open("rb") as file:
-            table = tomllib.load(file).get("tool", {}).get("pinchpoint", {})
+        tool = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, not TOML
         raise UsageError(f"cannot read pyproject.toml in {folder}: {error}") from error
-    known = set(configure.__annotations__) - {"return", "target"}
+    table = tool.get("pinchpoint", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise UsageError(f'[{SETTINGS_TABLE}] must be a table of options, such as `budget = "60s"`')
+    known = _option_types()
     values = {key.replace("-", "_"): value for key, value in table.items()}
-    if unknown := sorted(set(values) - known):
+    if unknown := sorted(set(values) - set(known)):
         raise UsageError(f"[{SETTINGS_TABLE}] has no setting {unknown[0]!r}; `pinchpoint run --help` lists the options")
-    return values
+    return {name: _setting(name, value, known[name]) for name, value in values.items()}
+
+
+def _option_types() -> dict[str, str]:
+    """Return {option: what its value must be, in TOML's words}."""
+    hints = {name: hint for name, hint in get_type_hints(configure).items() if name not in {"return", "target"}}
+    return {name: next(word for kind, word in _WORDS if kind in _kinds(hint)) for name, hint in hints.items()}
+
+
+def _kinds(hint: Any) -> set[Any]:
+    return {get_origin(one) or one for one in (get_args(hint) or (hint,))}
+
+
+def _setting(name: str, value: object, word: str) -> object:
+    """Hold one setting against its type; a whole number of seconds is a text too, as on the command line."""
+    if word == LIST_OF_TEXTS:
+        fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    elif isinstance(value, bool):
+        fits = word == TRUTH
+    elif word == TEXT and name in NUMBERS_AS_TEXT and isinstance(value, int):
+        return str(value)
+    else:
+        fits = isinstance(value, _PLAIN.get(word, ()))
+    if not fits:
+        raise UsageError(f"[{SETTINGS_TABLE}] {name} = {value!r}: it must be {word}")
+    return value
 
 
 def cores() -> int:

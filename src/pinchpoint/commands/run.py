@@ -22,7 +22,7 @@ from pinchpoint.commands.plan import make_plan
 from pinchpoint.commands.profiling import profile_step
 from pinchpoint.commands.rebuild import Rebuilt, rebuild
 from pinchpoint.commands.session import Session, generator_spec
-from pinchpoint.commands.target import check_target, known_faults
+from pinchpoint.commands.target import check_program, check_target, known_faults
 from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, UsageError
 from pinchpoint.monitoring.facts import host_facts
 from pinchpoint.recording import LABEL_FILE, RUN_FILE, load_run, new_run_folder, write_json
@@ -64,8 +64,13 @@ def execute(config: RunConfig, console: Console) -> RunResult:
     write_json(folder / RUN_FILE, _describe(config, folder))
     write_json(folder / LABEL_FILE, {"fault": config.fault})
     problem = _live(config, folder, console, started_s)
-    _finish(folder, started_s, problem)
-    return _report(folder, problem, console)
+    try:
+        with _interruptible():
+            _finish(folder, started_s, problem)
+            return _report(folder, problem, console)
+    except (Interrupted, KeyboardInterrupt):
+        message = f"interrupted while the report was written; `pinchpoint report {folder}` writes it"
+        return RunResult(folder, None, ExitCode.INTERRUPTED, message)
 
 
 def _validated(config: RunConfig) -> RunConfig:
@@ -77,6 +82,7 @@ def _validated(config: RunConfig) -> RunConfig:
         raise UsageError("a server command needs its address: give --url http://127.0.0.1:PORT before `--`")
     if config.target is not None and config.command:
         raise UsageError("give MODULE:APP or a command after `--`, not both")
+    check_program(config)
     check_target(config)
     _check_fault(config)
     generator_spec(config, config.url or "", config.root).check()
@@ -172,7 +178,8 @@ def _interruptible() -> Iterator[None]:
     def interrupt(number: int, _: FrameType | None) -> None:
         raise Interrupted(f"interrupted by {signal.Signals(number).name}")
 
-    handled = (signal.SIGTERM, signal.SIGHUP)
+    # What is ignored stays ignored: that is what `nohup` asks for.
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in handled}
     try:
         yield
@@ -201,6 +208,8 @@ def _report(folder: Path, problem: PinchpointError | None, console: Console) -> 
         if problem is not None:
             console.print(f"pinchpoint: {problem}", markup=False, highlight=False, soft_wrap=True)
         raise
+    if rebuilt is not None and rebuilt.damaged_rows:
+        console.print(f"{rebuilt.damaged_rows} damaged rows of the recording were left out", highlight=False)
     if problem is not None:
         return RunResult(folder, rebuilt, problem.exit_code, str(problem))
     console.print(f"finished in {folder}", highlight=False, style="dim")

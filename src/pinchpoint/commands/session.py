@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -67,7 +68,13 @@ class Session:
         self.target = start(self.plan.command)
         self._stack.callback(self.target.stop, STOP_GRACE_S)
         self.event("target-start", pid=self.target.pid)
-        seconds = wait_http_ready(self.plan.ready_url, self.target, deadline_s)
+        try:
+            seconds = wait_http_ready(self.plan.ready_url, self.target, deadline_s)
+        except TargetError as error:
+            if not self.target.alive():
+                raise
+            way_out = "a longer --budget gives it more time to start, --ready PATH asks for another page"
+            raise TargetError(f"{error}; {way_out}") from None
         self.event("target-ready", seconds=seconds)
         self._start_sampler()
         return seconds
@@ -112,7 +119,7 @@ class Session:
             self._check_generator(self.generator)
         if self.target is not None and not self.target.alive():
             code = self.target.returncode
-            message = f"the target exited with code {code}; its last words: {self.target.log_tail(1)}"
+            message = f"the target {ending(code)}; {_last_words(self.target.log_tail(1))}"
             self.event("target-exit", code=code, message=message)
             raise TargetError(message)
 
@@ -131,6 +138,20 @@ class Session:
         """Pids of the target's workers, as the collector saw them last."""
         row = self.sampler.latest if self.sampler is not None else None
         return [process["pid"] for process in row["processes"] if process["role"] == "worker"] if row else []
+
+
+def ending(code: int | None) -> str:
+    """Say how a process ended: its exit code, or the signal that killed it."""
+    if code is None or code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def _last_words(line: str) -> str:
+    return f"its last words: {line.strip()}" if line.strip() else "it said nothing"
 
 
 def generator_spec(config: RunConfig, host: str, folder: Path) -> GeneratorSpec:

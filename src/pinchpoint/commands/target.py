@@ -56,6 +56,22 @@ def plan_target(config: RunConfig, folder: Path, probe_folder: Path) -> TargetPl
     return TargetPlan(command, base_url, base_url + ready, port, worker_class, python)
 
 
+def check_program(config: RunConfig) -> None:
+    """Refuse an interpreter or a server command that is not there, before anything is written or started.
+
+    Raises:
+        UsageError: neither PATH nor the target's folder has it.
+
+    """
+    _interpreter(config)
+    if not config.command:
+        return
+    program = config.command[0]
+    path = _environment(config).get("PATH", os.defpath)
+    if shutil.which((config.cwd or Path()) / program) is None and shutil.which(program, path=path) is None:
+        raise UsageError(f"there is no program '{program}'; install it or give its full path after `--`")
+
+
 def _interpreter(config: RunConfig) -> str:
     if config.python is None:
         return sys.executable
