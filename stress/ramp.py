@@ -38,7 +38,7 @@ HALF_ROW_S = 0.1
 """Digest rows end on whole seconds, give or take this."""
 
 MIN_FAILURES = 2
-"""One failed request among a few dozen says nothing about a 1 % limit."""
+"""One failed request among a few dozen says nothing about a 1 % limit; one among none that succeeded does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,8 @@ class Judgement:
 
     breaches: list[str]
     gross: bool
+    queued: bool = False
+    """True when arrivals were left unserved, more and more of them."""
 
     @property
     def passed(self) -> bool:
@@ -120,9 +122,11 @@ def judge(window: ClientWindow, slo: Slo, queue: Backlog | None) -> Judgement:
     breaches: list[str] = []
     gross = False
     if figures.empty_seconds:
-        breaches.append(f"no response for {figures.empty_seconds} s while load was offered")
+        silence = f"no response for {figures.empty_seconds} s while load was offered"
+        breaches.append(silence if figures.ok + figures.failed else f"{silence}: not one request completed")
         gross = True
-    if figures.failed >= MIN_FAILURES and window.error_rate is not None and window.error_rate > slo.max_error_rate:
+    enough = figures.failed >= MIN_FAILURES or (figures.failed > 0 and figures.ok == 0)
+    if enough and window.error_rate is not None and window.error_rate > slo.max_error_rate:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in _most_common(figures.errors))
         breaches.append(f"{window.error_rate:.1%} of responses failed (limit {slo.max_error_rate:.0%}): {kinds}")
         gross = gross or window.error_rate > slo.max_error_rate * 5
@@ -130,12 +134,10 @@ def judge(window: ClientWindow, slo: Slo, queue: Backlog | None) -> Judgement:
         breaches.append(f"p95 {window.latency.p95:.0f} ms above the limit of {slo.p95_ms:.0f} ms")
         gross = gross or window.latency.p95 > slo.p95_ms * GROSS_LATENCY_FACTOR
     if queue is not None and queue.grows:
-        breaches.append(
-            f"{queue.end} of {queue.scheduled} arrivals were still unserved at the end, and growing: "
-            "goodput has reached a plateau"
-        )
+        plateau = ", and growing: goodput has reached a plateau" if not figures.empty_seconds else ""
+        breaches.append(f"{queue.end} of {queue.scheduled} arrivals were still unserved at the end{plateau}")
         gross = gross or queue.share > GROSS_BACKLOG_SHARE
-    return Judgement(breaches, gross)
+    return Judgement(breaches, gross, queued=queue is not None and queue.grows)
 
 
 def _most_common(errors: dict[str, int]) -> list[tuple[str, int]]:
@@ -172,6 +174,19 @@ def next_rate(trials: Sequence[Trial], *, start: float, highest: float, width: f
         lowest = upper / BACK_OFF_FACTOR
         return lowest if lowest >= LOWEST_RATE_RPS else None
     return None if upper <= lower * (1 + width) else math.sqrt(lower * upper)
+
+
+def calmer_start(start: float, goodput_rps: float, first: Judgement) -> float:
+    """Return the first load to measure, given how a first look at `start` went.
+
+    A slow app that is offered several times its capacity would spend a short budget on emptying queues: half of what it
+    served is a load it can hold. Errors that come back fast leave no queue, so they change nothing.
+    """
+    if first.passed or not first.gross:
+        return start
+    if first.queued:
+        return min(start, max(goodput_rps / 2 if goodput_rps else start / BACK_OFF_FACTOR, LOWEST_RATE_RPS))
+    return start
 
 
 def _deserves_repetition(trials: Sequence[Trial]) -> bool:

@@ -31,6 +31,7 @@ class World:
         self.segment = 0
         self.dies_at_s: float | None = None
         self.silent = False
+        self.hangs_at_s: float | None = None
         self.fresh: list[DigestRow] = []
         self.unreported_s = 0.0
 
@@ -52,6 +53,8 @@ class World:
             return
         arrivals = self.rate * seconds
         served = min(arrivals + self.backlog, self.capacity * seconds)
+        if self.hangs_at_s is not None and self.now_s >= self.hangs_at_s:
+            served = 0.0
         self.backlog += arrivals - served
         latency_ms = 5.0 + 1000 * self.backlog / self.capacity
         self.fresh.append(self._row(seconds, arrivals, served, latency_ms))
@@ -109,7 +112,8 @@ class FakeGenerator:
 
     def wait_drained(self, timeout_s: float) -> bool:
         """Let the backlog drain."""
-        needed_s = self.world.backlog / self.world.capacity
+        hangs = self.world.hangs_at_s is not None and self.world.now_s >= self.world.hangs_at_s
+        needed_s = 1e9 if hangs else self.world.backlog / self.world.capacity
         self.world.backlog = 0.0
         self.world.now_s += min(needed_s, timeout_s)
         return needed_s <= timeout_s
@@ -278,3 +282,55 @@ def test_an_app_that_never_fails_within_the_budget_says_so() -> None:
 
     assert engine.run(session.world.now_s) in {"out-of-time", "highest-load"}
     assert "overload" not in {step["phase"] for step in steps(session)}
+
+
+@pytest.mark.parametrize("budget_s", [20.0, 30.0, 60.0])
+@pytest.mark.parametrize("hangs_after_s", [BOOT_S, BOOT_S + 6.0])
+def test_a_target_that_hangs_is_named_and_costs_no_more_than_the_budget(budget_s: float, hangs_after_s: float) -> None:
+    """No completed request is a breach; waiting for what never comes stays within the budget and a drain."""
+    engine, session = build(700.0, budget_s=budget_s, profile=False)
+    started_s = session.world.now_s
+    session.world.hangs_at_s = started_s + hangs_after_s
+
+    assert engine.run(started_s) == "failure-found"
+    recorded = steps(session)
+    assert any("not one request completed" in breach for step in recorded for breach in step["breaches"])
+    assert recorded[-1]["phase"] == "recovery"
+    assert recorded[-1]["passed"] is False
+    assert session.world.now_s - started_s <= budget_s + 3.0
+
+
+@pytest.mark.parametrize("capacity", [3.0, 8.0])
+def test_a_slow_app_is_measured_at_loads_it_can_hold(capacity: float) -> None:
+    """The baseline goes down to what the first look saw, and the ramp starts there."""
+    engine, session = build(capacity, budget_s=60.0, profile=False)
+
+    engine.run(session.world.now_s)
+
+    recorded = steps(session)
+    assert next(step for step in recorded if step["phase"] == "baseline")["passed"] is True
+    passed = max(step["offered_rps"] for step in recorded if step["passed"])
+    assert passed <= capacity * 1.2  # a step of a dozen arrivals resolves no less
+    assert any(step["phase"] in {"ramp", "search"} and not step["passed"] for step in recorded)
+
+
+def test_a_target_that_dies_as_a_step_ends_still_leaves_that_step() -> None:
+    """The breaking load is recorded also when the death is noticed while the last digests are read."""
+    engine, session = build(5_000.0)
+
+    class Dying(FakeGenerator):
+        """Kills the target once the second ramp step has ended."""
+
+        def idle(self) -> None:
+            super().idle()
+            if len(steps(session)) >= 3:
+                session.world.dies_at_s = session.world.now_s
+
+    def start(deadline_s: float) -> None:
+        session.generator = Dying(session.world)
+
+    session.start_generator = start  # type: ignore[method-assign]
+
+    assert engine.run(session.world.now_s) == "target-died"
+    assert steps(session)[-1]["index"] == 3
+    assert steps(session)[-1]["passed"] is False

@@ -5,7 +5,18 @@ import pytest
 from pinchpoint.clientstats import ClientWindow
 from pinchpoint.records import ClientFigures, Latency
 from pinchpoint.rows import DigestRow
-from pinchpoint.stress.ramp import Backlog, Slo, Trial, backlog, bracket, judge, next_rate, next_users
+from pinchpoint.stress.ramp import (
+    Backlog,
+    Judgement,
+    Slo,
+    Trial,
+    backlog,
+    bracket,
+    calmer_start,
+    judge,
+    next_rate,
+    next_users,
+)
 
 SLO = Slo(p95_ms=500.0, max_error_rate=0.01)
 CALM = Backlog(scheduled=200, midway=1, end=2)
@@ -194,3 +205,26 @@ def test_users_follow_the_given_steps_then_double_until_one_fails() -> None:
     assert next_users(passed, steps=(10, 50), highest=500) == 100
     assert next_users([*passed, Trial(300, passed=True)], steps=(10, 50), highest=500) is None
     assert next_users([*passed, Trial(100, passed=False)], steps=(10, 50), highest=500) is None
+
+
+def test_one_failure_and_no_success_is_a_breach() -> None:
+    """At a very low rate a step may hold a single request."""
+    judgement = judge(window(ok=0, failed=1, p95=None), SLO, None)
+
+    assert judgement.passed is False
+
+
+@pytest.mark.parametrize(
+    ("goodput_rps", "judgement", "start"),
+    [
+        (20.0, Judgement([], gross=False), 20.0),
+        (3.0, Judgement(["slow"], gross=True, queued=True), 1.5),
+        (0.0, Judgement(["silent"], gross=True, queued=True), 5.0),
+        (0.2, Judgement(["slow"], gross=True, queued=True), 0.5),
+        (0.0, Judgement(["errors"], gross=True, queued=False), 20.0),
+        (15.0, Judgement(["a bit"], gross=False, queued=True), 20.0),
+    ],
+)
+def test_a_slow_app_is_met_with_a_calmer_start(goodput_rps: float, judgement: Judgement, start: float) -> None:
+    """Half of what it served when it could not keep up; fast errors change nothing."""
+    assert calmer_start(20.0, goodput_rps, judgement) == start

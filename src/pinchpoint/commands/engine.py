@@ -17,13 +17,25 @@ from pinchpoint.commands.plan import (
     OVERLOAD_FACTOR,
     PROFILER_START_S,
     SEARCH_WIDTH,
+    STOP_S,
     Plan,
 )
 from pinchpoint.commands.session import Session
 from pinchpoint.errors import MeasurementError, TargetError
 from pinchpoint.records import Phase
 from pinchpoint.rows import DigestRow
-from pinchpoint.stress.ramp import Judgement, Slo, Trial, backlog, bracket, judge, next_rate, next_users
+from pinchpoint.stress.generator import Generator
+from pinchpoint.stress.ramp import (
+    Judgement,
+    Slo,
+    Trial,
+    backlog,
+    bracket,
+    calmer_start,
+    judge,
+    next_rate,
+    next_users,
+)
 
 LOOK_S = 0.1
 """How often the engine looks at its children while a step runs."""
@@ -34,6 +46,11 @@ ROW_EDGE_S = 0.02
 LEAST_COVERAGE = 0.5
 """Share of a step that digests must cover: below it the generator, not the server, was silent."""
 DRAIN_S = 10.0
+"""The client's timeout: what is in flight for longer is given up."""
+LEAST_DRAIN_S = 1.0
+FEWEST_ARRIVALS = 12
+"""At a very low rate a step is held longer, up to `SLOWEST_FACTOR` times, so that it holds this many."""
+SLOWEST_FACTOR = 3.0
 MOST_USERS = 5_000
 SETTLE_SHARE = 0.25
 LONGEST_SETTLE_S = 1.0
@@ -72,6 +89,11 @@ class Engine:
     _rows: list[DigestRow] = field(default_factory=list)
     _trials: list[Trial] = field(default_factory=list)
     _started_s: float = 0.0
+    _start_rps: float = BASELINE_RPS
+    _seen: tuple[ClientWindow, Judgement] | None = None
+    """What came of the last step."""
+    _stuck: bool = False
+    """Requests of the last step were still in flight when the patience for them was over."""
 
     def run(self, started_s: float) -> Outcome:
         """Run all phases; `started_s` is when the budget began to be spent.
@@ -89,8 +111,10 @@ class Engine:
         session.start_generator(self.plan.boot_s)
         try:
             self._hold("warmup", self._low_load(), self.plan.warmup_s)
-            baseline = self._hold("baseline", self._low_load(), self.plan.baseline_s)
-            self._trials.append(baseline)
+            if self._seen is not None:
+                self._start_rps = calmer_start(BASELINE_RPS, self._seen[0].goodput_rps, self._seen[1])
+            low = self._low_load()
+            self._trials.append(self._hold("baseline", low, self._long_enough(self.plan.baseline_s, low)))
         except TargetError as error:
             raise TargetError(f"before a baseline was measured, {error}") from None
         return self._measure()
@@ -105,7 +129,7 @@ class Engine:
         return outcome
 
     def _low_load(self) -> float:
-        return BASELINE_RPS if self._open_model else float(self.session.config.users[0])
+        return self._start_rps if self._open_model else float(self.session.config.users[0])
 
     @property
     def _open_model(self) -> bool:
@@ -118,20 +142,23 @@ class Engine:
 
     def _search(self) -> Outcome:
         while True:
+            if self._silent:
+                self._note("the target answers nothing any more, so no further load was tried")
+                return "failure-found"
             load = self._next_load()
             lower, upper = bracket(self._trials)
             if load is None:
                 return "failure-found" if upper is not None else "highest-load"
             phase: Phase = "ramp" if upper is None or lower is None else "search"
-            seconds = self._step_seconds(phase)
+            seconds = self._long_enough(self._step_seconds(phase), load)
             if self._left_s() < seconds + self.plan.reserve_s:
-                self.progress.note("the budget for the search is spent; a longer --budget narrows the bracket")
+                self._note("the budget for the search is spent; a longer --budget narrows the bracket")
                 return "out-of-time" if upper is None else "failure-found"
             self._trials.append(self._hold(phase, load, seconds))
 
     def _next_load(self) -> float | None:
         if self._open_model:
-            return next_rate(self._trials, start=BASELINE_RPS, highest=HIGHEST_RATE_RPS, width=SEARCH_WIDTH)
+            return next_rate(self._trials, start=self._start_rps, highest=HIGHEST_RATE_RPS, width=SEARCH_WIDTH)
         # The baseline already held the first step's population.
         return next_users(self._trials, steps=self.session.config.users, highest=MOST_USERS)
 
@@ -140,10 +167,24 @@ class Engine:
             return self.session.config.dwell_s
         return self.plan.ramp_s if phase == "ramp" and self._open_model else self.plan.trial_s
 
+    def _long_enough(self, seconds: float, load: float) -> float:
+        """Hold a step of very few arrivals a while longer."""
+        if not self._open_model or self.session.config.dwell_s is not None:
+            return seconds
+        return max(seconds, min(FEWEST_ARRIVALS / load, seconds * SLOWEST_FACTOR))
+
+    @property
+    def _silent(self) -> bool:
+        """True when the last step completed nothing and its requests are still in flight."""
+        figures = self._seen[0].figures if self._seen is not None else None
+        return self._stuck and figures is not None and figures.ok + figures.failed == 0
+
     def _after_search(self) -> None:
         lower, upper = bracket(self._trials)
         limit = lower if upper is None else upper
-        if upper is not None and self._open_model:
+        if upper is not None and self._open_model and self._stuck:
+            self._note("no overload step: the target is still busy with what it was given before")
+        elif upper is not None and self._open_model:
             self._hold("overload", upper * OVERLOAD_FACTOR, self.plan.overload_s)
         if upper is not None:
             self._hold("recovery", self._low_load(), self.plan.recovery_s)
@@ -177,20 +218,42 @@ class Engine:
                 for message in self.profile(session, phase, round(seconds - PROFILER_START_S), profile_share):
                     self._note(message)
             self._wait_until(t_start_s + seconds)
+            t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
+            generator.idle()
+            rows = self._rows_of_segment(seconds)
         except TargetError as error:
             died = Judgement([str(error)], gross=True)
             self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
             raise
-        t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
-        generator.idle()
-        rows = self._rows_of_segment(seconds)
         window = client_figures(rows, t_start_s + settle_s, t_end_s)
         judgement = judge(window, self.slo, backlog(rows) if self._open_model else None)
         self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
         self.progress.done(phase, load, unit, window, judgement)
-        if not judgement.passed and not generator.wait_drained(min(DRAIN_S, max(self._left_s(), 1.0))):
-            self._note(f"after {load:.0f} {unit} requests were still in flight {DRAIN_S:.0f} s later")
+        self._seen = (window, judgement)
+        self._stuck = not judgement.passed and not self._drained(generator, phase, f"{load:.3g} {unit}")
         return Trial(load, judgement.passed, judgement.gross)
+
+    def _drained(self, generator: Generator, phase: Phase, load: str) -> bool:
+        """Wait until a failed step's requests are answered or given up, as long as what follows leaves time for."""
+        kept_s = self._kept_s(phase)
+        if kept_s is None:
+            return True  # nothing follows that could be disturbed
+        asked_s = self.session.clock()
+        if generator.wait_drained(min(DRAIN_S, max(self._left_s() - kept_s, LEAST_DRAIN_S))):
+            return True
+        self._note(f"after {load}, requests were still in flight {self.session.clock() - asked_s:.0f} s later")
+        return False
+
+    def _kept_s(self, phase: Phase) -> float | None:
+        """Return the time that the steps after this one need; None when there are none."""
+        profiles_s = 2 * self.plan.profile_s if self.profile is not None else 0.0
+        following = {
+            "overload": self.plan.recovery_s + profiles_s + STOP_S,
+            "recovery": profiles_s + STOP_S if profiles_s else None,
+            "profile-baseline": self.plan.profile_s + STOP_S,
+            "profile-limit": None,
+        }
+        return following.get(phase, self.plan.reserve_s)
 
     def _note(self, message: str) -> None:
         self.session.event("note", message=message)
