@@ -1,8 +1,10 @@
 """The command line: parses, calls a command, prints the result on stdout and everything else on stderr."""
 
+import errno
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +27,27 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 talk = Console(stderr=True)
+
+
+class _Result(Console):
+    """stdout. A reader that has left (`| head -1`) changes nothing about the exit code that the run earned."""
+
+    def on_broken_pipe(self) -> None:
+        """Write what is left to nowhere."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_json(value: object) -> None:
+    """Print JSON and nothing else, byte for byte."""
+    console = _Result()
+    try:
+        console.file.write(json.dumps(value) + "\n")
+        console.file.flush()
+    except BrokenPipeError:
+        console.on_broken_pipe()
+
+
 RUNS = Path("runs")
 
 
@@ -43,6 +66,12 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        talk.print("pinchpoint: cannot write: the disk is full; free some space", style="red", highlight=False)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.INVALID_MEASUREMENT)
     sys.exit(ExitCode.DONE)
 
 
@@ -102,9 +131,9 @@ def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
     result = execute(config, talk)
     if result.rebuilt is not None:
         if as_json:
-            typer.echo(json.dumps(result.rebuilt.report))
+            _show_json(result.rebuilt.report)
         else:
-            render_summary(result.rebuilt.report, Console())
+            render_summary(result.rebuilt.report, _Result())
             _wrote(result.rebuilt.paths)
     _leave(result.exit_code, result.problem)
 
@@ -118,9 +147,9 @@ def sweep(*, ctx: typer.Context, workers: str, as_json: bool, **options: Any) ->
     config = replace(configure(**options), command=ctx.obj)
     result = run_sweep(config, counts, talk, cores())
     if as_json:
-        typer.echo(json.dumps(result.sweep))
+        _show_json(result.sweep)
     elif result.sweep:
-        render_sweep(result.sweep, Console())
+        render_sweep(result.sweep, _Result())
         _wrote({"sweep": result.folder})
     _leave(result.exit_code, result.problem)
 
@@ -152,9 +181,9 @@ def report(
     if rebuilt.damaged_rows:
         talk.print(f"{rebuilt.damaged_rows} damaged rows of the recording were left out", highlight=False)
     if as_json:
-        typer.echo(json.dumps(rebuilt.report))
+        _show_json(rebuilt.report)
         return
-    render_summary(rebuilt.report, Console())
+    render_summary(rebuilt.report, _Result())
     _wrote(rebuilt.paths)
 
 
@@ -174,7 +203,7 @@ def runs(folder: Annotated[Path, typer.Argument(help="Where the runs are.")] = R
     for line in lines:
         verdict = (line.verdict or "no report") + (" (partial)" if line.partial else "")
         table.add_row(line.id, line.started_at, line.target, verdict, units.rate(line.sustainable_rps))
-    Console().print(table)
+    _Result().print(table)
 
 
 def _wrote(paths: dict[str, Path]) -> None:

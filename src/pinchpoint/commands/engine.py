@@ -153,6 +153,8 @@ class Engine:
             seconds = self._long_enough(self._step_seconds(phase), load)
             if self._left_s() < seconds + self.plan.reserve_s:
                 self._note("the budget for the search is spent; a longer --budget narrows the bracket")
+                if upper is None and self._start_rps < BASELINE_RPS:
+                    self._note(f"the warm-up at {BASELINE_RPS:.0f} rps broke; a longer --budget finds the load between")
                 return "out-of-time" if upper is None else "failure-found"
             self._trials.append(self._hold(phase, load, seconds))
 
