@@ -26,6 +26,16 @@ def number(value: float | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def tenths(value: float | None) -> str:
+    """Return one decimal, for a column of small counts that scatter around 0: `0.1`, `21.0`."""
+    return NOT_MEASURED if value is None or not math.isfinite(value) else f"{value:,.1f}"
+
+
+def hundredths(value: float | None) -> str:
+    """Return two decimals, for a column of shares of a core: `0.08`, `1.00`."""
+    return NOT_MEASURED if value is None or not math.isfinite(value) else f"{value:,.2f}"
+
+
 def count(value: float | None) -> str:
     """Return a whole number in full, thousands separated."""
     return NOT_MEASURED if value is None or not math.isfinite(value) else f"{value:,.0f}"

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pinchpoint.records import Capacity, SloResult
+from pinchpoint.report import words
 from pinchpoint.report.build import build_report
 from pinchpoint.report.markdown import plain, render_markdown, table
 from pinchpoint.report.sweep import render_sweep, sweep_html, sweep_markdown
@@ -126,3 +128,79 @@ def test_the_sweep_fits_80_columns() -> None:
 
     assert max(len(line.rstrip()) for line in out.getvalue().splitlines()) <= 80
     assert "cpu/python-code" in out.getvalue()
+
+
+def test_away_from_a_terminal_no_line_ends_in_blanks() -> None:
+    """A summary in a file or a pipe is plain text."""
+    lines = printed(report()).splitlines()
+
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert [line for line in lines if "\x1b" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("recovered", "seconds", "latency", "memory", "expected"),
+    [
+        (True, 0.0663, 0.997, 1.001, "Back to normal 0.1 s after the overload: latency as before, memory as before."),
+        (
+            True,
+            0.42,
+            1.67,
+            4.42,
+            "Back to normal 0.4 s after the overload: latency 1.67 times what it was, memory 4.42 times ",
+        ),
+        (True, 75.0, None, None, "Back to normal 1 min 15 s after the overload."),
+        (
+            False,
+            None,
+            3.0,
+            0.5,
+            "Not back to normal while it was watched: latency 3 times what it was, memory 0.5 times ",
+        ),
+    ],
+)
+def test_recovery_is_told_in_a_readers_words(
+    recovered: bool, seconds: float | None, latency: float | None, memory: float | None, expected: str
+) -> None:
+    """A ratio near 1 is no news; another one says what it is a ratio of."""
+    shown = {"recovered": recovered, "seconds": seconds, "latency_ratio": latency, "memory_ratio": memory}
+    line = words.recovery_line({"recovery": shown})
+
+    assert line == (expected if expected.endswith(".") else expected + "what it was.")
+
+
+@pytest.mark.parametrize(
+    ("before", "to", "expected"),
+    [
+        ("4", "8", "Raise it from 4 to 8. (expected: twice)"),
+        ("4", "9", "Raise it from 4 to 8. (pool: 4 → 9; expected: twice)"),
+        (None, "9", "Raise it from 4 to 8. (pool = 9; expected: twice)"),
+        ("4", None, "Raise it from 4 to 8. (expected: twice)"),
+    ],
+)
+def test_advice_tells_a_change_once(before: str | None, to: str | None, expected: str) -> None:
+    """An unknown old value is no question mark, and a bare knob is no change."""
+    advice = {"text": "Raise it from 4 to 8.", "knob": "pool", "from": before, "to": to, "expected_gain": "twice"}
+
+    assert words.advice_text(advice) == expected
+
+
+def test_a_run_without_a_step_shows_no_broken_threshold() -> None:
+    """What was never judged is neither held nor broken, and doubt about nothing has no percentage."""
+    verdict = replace(sample_diagnosis().verdict, class_="undetermined", cause="too-few-samples", confidence=1.0)
+    capacity = Capacity(*([None] * 7), reached=False, slo=[SloResult("p(95)<500", ok=False, observed=None)])
+    bare = replace(sample_diagnosis(), steps=[], capacity=capacity, verdict=verdict)
+    shown = build_report(sample_run(), bare, [])
+
+    assert words.capacity_lines(shown) == [("Sustainable", "not measured"), ("Breaks at", "not measured")]
+    assert "confidence" not in words.status_line(shown)
+    assert words.status_meaning(shown) is None
+
+
+def test_a_threshold_shows_what_was_observed_in_its_unit() -> None:
+    """500 and 0.01 are not the same kind of number."""
+    results = [SloResult("p(95)<500", ok=True, observed=140.5), SloResult("error_rate<0.01", ok=False, observed=0.02)]
+    capacity = replace(sample_diagnosis().capacity, slo=results)
+    lines = words.capacity_lines(build_report(sample_run(), replace(sample_diagnosis(), capacity=capacity), []))
+
+    assert lines[-2:] == [("Threshold p(95)<500", "held (140 ms)"), ("Threshold error_rate<0.01", "broken (2 %)")]

@@ -82,3 +82,12 @@ def test_a_written_number_is_within_half_of_the_third_digit(value: float) -> Non
     written = float(units.number(value).replace(",", ""))
 
     assert abs(written - value) <= 0.005 * value + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("value", "one", "two"),
+    [(None, "n/a", "n/a"), (0.0, "0.0", "0.00"), (0.0803, "0.1", "0.08"), (21.04, "21.0", "21.04")],
+)
+def test_columns_that_scatter_around_zero_have_fixed_decimals(value: float | None, one: str, two: str) -> None:
+    """Three significant digits of a hundredth of a core are noise."""
+    assert (units.tenths(value), units.hundredths(value)) == (one, two)

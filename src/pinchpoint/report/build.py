@@ -49,7 +49,7 @@ def build_report(run: dict[str, Any], diagnosis: Diagnosis, profiles: Sequence[P
     """
     report = {
         "schema": SCHEMA,
-        "run": _run(run),
+        "run": _run(run, diagnosis.steps),
         "validity": to_jsonable(diagnosis.validity),
         "capacity": to_jsonable(diagnosis.capacity),
         "recovery": to_jsonable(diagnosis.recovery),
@@ -91,10 +91,12 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _run(run: dict[str, Any]) -> dict[str, Any]:
+def _run(run: dict[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
     shown = {name: run.get(name, default) for name, default in _RUN_FIELDS.items()}
     target, load = dict(run.get("target") or {}), dict(run.get("load") or {})
     shown["target"] = {**dict.fromkeys(_TARGET_FIELDS), "pids": [], **target}
+    seen = {worker.pid for step in steps for worker in step.server.per_worker}
+    shown["target"]["pids"] = shown["target"]["pids"] or sorted(seen)
     shown["load"] = {**dict.fromkeys(_LOAD_FIELDS), **load}
     shown["slo"] = dict(run.get("slo") or {})
     return shown

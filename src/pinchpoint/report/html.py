@@ -65,7 +65,19 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    for name in ("ms", "rps", "percent", "cores", "size", "seconds", "number", "count", "quantity"):
+    for name in (
+        "ms",
+        "rps",
+        "percent",
+        "cores",
+        "size",
+        "seconds",
+        "number",
+        "count",
+        "quantity",
+        "tenths",
+        "hundredths",
+    ):
         environment.filters[name] = getattr(units, name)
     return environment
 

@@ -80,16 +80,8 @@ def _dominant(verdict: dict[str, Any]) -> str:
 
 
 def _advice(report: Report) -> list[str]:
-    lines = []
-    for number, advice in enumerate(report["verdict"]["advice"], start=1):
-        change = words.advice_change(advice)
-        notes = [note for note in (change, _gain(advice)) if note]
-        lines.append(f"{number}. {plain(advice['text'])}" + (f" ({plain('; '.join(notes))})" if notes else ""))
-    return lines
-
-
-def _gain(advice: dict[str, Any]) -> str | None:
-    return f"expected: {advice['expected_gain']}" if advice["expected_gain"] else None
+    advice = report["verdict"]["advice"]
+    return [f"{number}. {plain(words.advice_text(one))}" for number, one in enumerate(advice, start=1)]
 
 
 def _evidence(report: Report) -> list[str]:

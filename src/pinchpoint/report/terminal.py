@@ -22,7 +22,20 @@ _VERDICT_STYLES = {"none": "bold green", "generator": "bold red", "undetermined"
 
 
 def render_summary(report: dict[str, Any], console: Console) -> None:
-    """Print the summary. Names from the app are shown as they are, never taken for markup."""
+    """Print the summary. Names from the app are shown as they are, never taken for markup.
+
+    Away from a terminal no line carries the blanks that fill a table's last column.
+    """
+    if console.is_terminal:
+        _render(report, console)
+        return
+    with console.capture() as capture:
+        _render(report, console)
+    text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
+    console.out(text, end="", highlight=False)
+
+
+def _render(report: dict[str, Any], console: Console) -> None:
     verdict = report["verdict"]
     style = _VERDICT_STYLES.get(verdict["class"], "bold cyan")
     if report["validity"]["status"] == "invalid":
@@ -30,14 +43,17 @@ def render_summary(report: dict[str, Any], console: Console) -> None:
     console.print()
     _say(console, Text(words.headline(report), style))
     _say(console, Text(words.status_line(report), "dim"))
+    meaning = words.status_meaning(report)
+    if meaning is not None:
+        _say(console, Text(meaning, "dim"))
     console.print()
     _say(console, Text(verdict["summary"]))
     partial = words.partial_reason(report)
     if partial is not None:
         _say(console, Text(partial, "yellow"))
     _facts(report, console)
-    _listed(console, "Evidence", [one["statement"] for one in verdict["evidence"]][:EVIDENCE_SHOWN])
-    _listed(console, "Advice", [_advice(one) for one in verdict["advice"]])
+    _listed(console, "Evidence", _evidence(report)[:EVIDENCE_SHOWN])
+    _listed(console, "Advice", [words.advice_text(one) for one in verdict["advice"]])
     _listed(console, "Findings", [one["statement"] for one in report["findings"]])
     _steps(report, console)
     _gates(report, console)
@@ -79,10 +95,10 @@ def _listed(console: Console, title: str, lines: list[str]) -> None:
     _say(console, Padding(grid, INDENT))
 
 
-def _advice(advice: dict[str, Any]) -> str:
-    notes = [words.advice_change(advice), f"expected: {advice['expected_gain']}" if advice["expected_gain"] else None]
-    shown = "; ".join(note for note in notes if note)
-    return f"{advice['text']} ({shown})" if shown else str(advice["text"])
+def _evidence(report: dict[str, Any]) -> list[str]:
+    """Return the statements that no other line of the summary makes: "Breaks at" and "Because" tell the breach."""
+    told = bool(report["capacity"]["breaking_reason"])
+    return [one["statement"] for one in report["verdict"]["evidence"] if not (told and one["signal"] == "slo")]
 
 
 def _steps(report: dict[str, Any], console: Console) -> None:
@@ -91,7 +107,7 @@ def _steps(report: dict[str, Any], console: Console) -> None:
         return
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("phase")
-    for name in ("offered", "goodput", "errors", "p95", "CPU", "RSS"):
+    for name in ("offered", "goodput", "errors", "p95", "cores", "RSS"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     for step in steps[-STEPS_SHOWN:]:
@@ -102,7 +118,7 @@ def _steps(report: dict[str, Any], console: Console) -> None:
             units.rps(step["goodput_rps"]),
             units.percent(step["error_rate"]),
             units.ms(latency.get("p95")),
-            units.number(step["server"]["cpu_cores"]),
+            units.hundredths(step["server"]["cpu_cores"]),
             units.size(step["server"]["rss_bytes"]),
             Text("ok", "green") if step["passed"] else Text("broke", "red"),
         )

@@ -20,6 +20,21 @@ CLASS_TITLES = {
     "undetermined": "Undetermined",
 }
 
+STATUS_MEANINGS = {
+    "confirmed": "an experiment that changed this resource agrees",
+    "supported": "prediction and measurement agree; no experiment has confirmed it",
+    "ambiguous": "prediction and measurement disagree, or another cause fits nearly as well",
+    "invalid": "the measurement cannot carry a verdict",
+}
+
+UNCHANGED = 0.05
+"""A ratio this close to 1 reads as "unchanged": runs scatter by more."""
+
+FASTER_IS_NORMAL = 1.25
+"""Latency up to this many times the baseline's is back to normal: a recovery lasts too short to tell more."""
+
+_TENTHS_BELOW_S = 10.0
+
 _MODELS = {
     "rate": "Open model: arrivals are scheduled per second and keep coming when the app falls behind; "
     "latency counts from the scheduled arrival.",
@@ -38,11 +53,22 @@ def headline(report: Report) -> str:
     return title if verdict["class"] in {"none", "generator", "undetermined"} else f"{title}: {verdict['cause']}"
 
 
+def status_meaning(report: Report) -> str | None:
+    """Say what the status stands for; None where no resource was named, so that there is nothing to stand behind."""
+    verdict = report["verdict"]
+    meaning = STATUS_MEANINGS.get(verdict["status"])
+    if verdict["class"] in {"none", "generator", "undetermined"} or report["validity"]["status"] == "invalid":
+        return None
+    return f"{verdict['status']}: {meaning}" if meaning else None
+
+
 def status_line(report: Report) -> str:
     """Return how sure the verdict is, and of what kind the run was."""
     verdict = report["verdict"]
     parts = [f"{verdict['class']}/{verdict['cause']}", verdict["status"]]
-    parts.append(f"confidence {units.percent(verdict['confidence'])}")
+    if verdict["class"] != "undetermined":
+        # How sure we are that nothing can be said is no news to a reader.
+        parts.append(f"confidence {units.percent(verdict['confidence'])}")
     parts.append(f"measurement {report['validity']['status']}")
     if report["run"]["partial"]:
         parts.append("partial run")
@@ -69,18 +95,19 @@ def capacity_lines(report: Report, *, reason: bool = True) -> list[tuple[str, st
     """
     capacity = report["capacity"]
     latency = capacity["latency_at_sustainable_ms"]
-    lines = [
-        ("Sustainable", _sustainable(capacity)),
-        ("Breaks at", _breaking(capacity)),
-        *([("Because", str(capacity["breaking_reason"]))] if reason and capacity["breaking_reason"] else []),
-        ("Saturation (plateau)", units.rps(capacity["saturation_rps"])),
-        ("Knee (advisory)", units.rps(capacity["knee_rps"])),
-    ]
+    lines = [("Sustainable", _sustainable(capacity)), ("Breaks at", _breaking(report))]
+    if reason and capacity["breaking_reason"]:
+        lines.append(("Because", str(capacity["breaking_reason"])))
     if latency is not None:
         values = " / ".join(units.ms(latency[key]) for key in ("p50", "p95", "p99"))
-        lines.append(("p50 / p95 / p99 there", values))
-    lines.append(("Errors there", units.percent(capacity["error_rate"])))
-    lines += [(f"Threshold {one['threshold']}", _slo(one)) for one in capacity["slo"]]
+        lines.append(("p50 / p95 / p99 sustained", values))
+    if capacity["error_rate"] is not None:
+        lines.append(("Errors sustained", units.percent(capacity["error_rate"])))
+    if capacity["saturation_rps"] is not None:
+        lines.append(("Plateau of goodput", units.rps(capacity["saturation_rps"])))
+    if capacity["knee_rps"] is not None:
+        lines.append(("Latency bends at", units.rps(capacity["knee_rps"])))
+    lines += [(f"Threshold {one['threshold']}", _slo(one)) for one in capacity["slo"] if report["steps"]]
     return lines
 
 
@@ -111,11 +138,23 @@ def place(location: dict[str, Any] | None) -> str | None:
 
 
 def advice_change(advice: dict[str, Any]) -> str | None:
-    """Return `pool_size: 4 → 8, +90 %`, or None when the advice names no knob."""
-    if not advice["knob"]:
+    """Return `pool_size: 4 → 8`, `max_requests = 300` when the old value is unknown, None without a new value."""
+    if not advice["knob"] or not advice["to"]:
         return None
-    change = f"{advice['from'] or '?'} → {advice['to']}" if advice["to"] else ""
-    return " ".join(part for part in (f"{advice['knob']}:" if change else advice["knob"], change) if part)
+    return (
+        f"{advice['knob']}: {advice['from']} → {advice['to']}"
+        if advice["from"]
+        else f"{advice['knob']} = {advice['to']}"
+    )
+
+
+def advice_text(advice: dict[str, Any]) -> str:
+    """Return the advice as one sentence and what it should bring; a change the sentence already tells is left out."""
+    told = advice["to"] is not None and str(advice["to"]) in str(advice["text"])
+    notes = [None if told else advice_change(advice)]
+    notes.append(f"expected: {advice['expected_gain']}" if advice["expected_gain"] else None)
+    shown = "; ".join(note for note in notes if note)
+    return f"{advice['text']} ({shown})" if shown else str(advice["text"])
 
 
 def load_of(step: dict[str, Any]) -> str:
@@ -130,14 +169,35 @@ def recovery_line(report: Report) -> str:
     recovery = report["recovery"]
     if recovery is None:
         return "Not measured: the run had no overload to recover from, or ended before."
-    time = f" after {units.seconds(recovery['seconds'])}" if recovery["seconds"] is not None else ""
-    start = f"The app recovered{time}" if recovery["recovered"] else "The app did not recover"
-    details = []
-    if recovery["latency_ratio"] is not None:
-        details.append(f"latency {units.number(recovery['latency_ratio'])} times the baseline's")
-    if recovery["memory_ratio"] is not None:
-        details.append(f"memory {units.number(recovery['memory_ratio'])} times")
-    return ", ".join([start, *details]) + "."
+    if not recovery["recovered"]:
+        start = "Not back to normal while it was watched"
+    elif recovery["seconds"] is not None:
+        start = f"Back to normal {_seconds_after(recovery['seconds'])} after the overload"
+    else:
+        start = "Back to normal after the overload"
+    details = [_latency_after(recovery["latency_ratio"]), _memory_after(recovery["memory_ratio"])]
+    shown = [detail for detail in details if detail]
+    return f"{start}: {', '.join(shown)}." if shown else f"{start}."
+
+
+def _seconds_after(value: float) -> str:
+    """Tenths of a second are as fine as a recovery can be told."""
+    return f"{max(value, 0.1):.1f} s" if value < _TENTHS_BELOW_S else units.seconds(value)
+
+
+def _latency_after(ratio: float | None) -> str | None:
+    """Latency below the baseline's is nothing to tell: a warmed-up app often answers faster."""
+    if ratio is None:
+        return None
+    return f"latency {units.number(ratio)} times what it was" if ratio > FASTER_IS_NORMAL else "latency as before"
+
+
+def _memory_after(ratio: float | None) -> str | None:
+    if ratio is None:
+        return None
+    if abs(ratio - 1) <= UNCHANGED:
+        return "memory as before"
+    return f"memory {units.number(ratio)} times what it was"
 
 
 def gates_not_ok(report: Report) -> list[dict[str, Any]]:
@@ -160,20 +220,25 @@ def target_name(report: Report) -> str:
 
 def _sustainable(capacity: dict[str, Any]) -> str:
     if capacity["sustainable_rps"] is None:
-        return "no load held every threshold" if capacity["reached"] else units.NOT_MEASURED
+        return "no load held every threshold" if capacity["reached"] else "not measured"
     text = units.rps(capacity["sustainable_rps"])
     if capacity.get("sustainable_users") is not None:
         text += f" with {capacity['sustainable_users']} users"
     return text if capacity["reached"] else f"at least {text} (the limit was not reached)"
 
 
-def _breaking(capacity: dict[str, Any]) -> str:
+def _breaking(report: Report) -> str:
+    capacity = report["capacity"]
     if not capacity["reached"]:
-        return "not reached"
+        return "not reached" if report["steps"] else "not measured"
     users = f"{capacity['breaking_users']} users" if capacity.get("breaking_users") is not None else None
     return units.rps(capacity["breaking_rps"]) if capacity["breaking_rps"] is not None else users or units.NOT_MEASURED
 
 
 def _slo(result: dict[str, Any]) -> str:
     verdict = "held" if result["ok"] else "broken"
-    return verdict if result["observed"] is None else f"{verdict}, observed {units.number(result['observed'])}"
+    if result["observed"] is None:
+        return verdict
+    name = str(result["threshold"])
+    shown = units.percent if name.startswith("error") else units.ms if name.startswith("p") else units.number
+    return f"{verdict} ({shown(result['observed'])})"

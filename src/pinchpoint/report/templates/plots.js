@@ -144,7 +144,7 @@
     Plotly.react(box, [...points("p50", pick("p50"), colours.blue), ...points("p95", pick("p95"), colours.orange), ...points("p99", pick("p99"), colours.pink)],
       layout(colours, 360, { margin: { l: 58, r: 12, t: 30, b: 44 }, shapes, annotations: notes, legend: LEGEND,
         xaxis: axis(colours, { title: { text: xTitle, font: { color: colours.dim, size: 12 } }, rangemode: "tozero" }),
-        yaxis: axis(colours, { type: "log", dtick: 1, title: { text: "ms", font: { color: colours.dim, size: 12 } } }) }), CONFIG);
+        yaxis: axis(colours, { type: "log", dtick: "D2", title: { text: "ms", font: { color: colours.dim, size: 12 } } }) }), CONFIG);
   }
 
   function drawGoodput(colours) {
