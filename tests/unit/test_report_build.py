@@ -142,3 +142,12 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
     """A file that cannot be written is the user's to mend."""
     with pytest.raises(MeasurementError, match=r"cannot write .*report.md: .*--out"):
         write.write_text(tmp_path / "gone" / "report.md", "text")
+
+
+@pytest.mark.parametrize("field", ["foreign_cpu_cores", "loop_blocked", "db_embedded", "workers_died"])
+def test_the_schema_knows_the_type_of_every_server_figure(field: str) -> None:
+    """A figure written as text is told, wherever it stands."""
+    shown = report()
+    shown["steps"][0]["server"][field] = "1.5"
+
+    assert [problem.split(":")[0] for problem in validate(shown)] == [f"$.steps[0].server.{field}"]
