@@ -35,6 +35,10 @@ def browser() -> "Iterator[Browser]":
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        # The first page starts Chromium's own services: before any test counts the processes that it leaves behind.
+        first = browser.new_page()
+        first.goto("about:blank")
+        first.close()
         yield browser
         browser.close()
 
