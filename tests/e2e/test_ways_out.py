@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pinchpoint.processes import free_port
+
 DEADLINE_S = 40.0
 GONE_S = 8.0
 
@@ -143,6 +145,21 @@ def test_a_run_killed_with_9_leaves_a_readable_folder_and_no_process(run: Callab
     report = json.loads(rebuilt.stdout)
     assert report["run"]["partial"] is True
     assert len(report["steps"]) >= 1
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGHUP], [signal.SIGTERM, signal.SIGTERM]])
+def test_an_impatient_interrupt_during_boot_is_orderly(run: Callable[..., Run], numbers: list[signal.Signals]) -> None:
+    """A closed terminal, and a second signal while the first one is obeyed: one sentence, code 130, nothing left."""
+    one = run("--budget", "60s", "--no-profile", "--url", f"http://127.0.0.1:{free_port()}", "--", "sleep", "100")
+    one.wait_until(lambda: "target-start" in one.events())
+    for number in numbers:
+        one.process.send_signal(number)
+
+    code, _, err = one.finish()
+
+    assert code == 130
+    one_sentence(err, "interrupted")
+    one.assert_nothing_left()
 
 
 def test_a_target_that_does_not_boot_is_told_with_its_last_words(run: Callable[..., Run], tmp_path: Path) -> None:
