@@ -334,3 +334,15 @@ def test_a_target_that_dies_as_a_step_ends_still_leaves_that_step() -> None:
     assert engine.run(session.world.now_s) == "target-died"
     assert steps(session)[-1]["index"] == 3
     assert steps(session)[-1]["passed"] is False
+
+
+def test_what_cannot_be_profiled_is_told_once() -> None:
+    """Both profile steps miss py-spy; one sentence is enough."""
+    engine, session = build(700.0)
+    engine.profile = lambda *_: ["No profiles: py-spy is not installed"]
+
+    engine.run(session.world.now_s)
+
+    assert [data for kind, data in session.events if kind == "note" and "py-spy" in data["message"]] == [
+        {"message": "No profiles: py-spy is not installed"}
+    ]

@@ -88,6 +88,7 @@ class Engine:
     _step: int = 0
     _rows: list[DigestRow] = field(default_factory=list)
     _trials: list[Trial] = field(default_factory=list)
+    _noted: set[str] = field(default_factory=set)
     _started_s: float = 0.0
     _start_rps: float = BASELINE_RPS
     _seen: tuple[ClientWindow, Judgement] | None = None
@@ -258,6 +259,9 @@ class Engine:
         return following.get(phase, self.plan.reserve_s)
 
     def _note(self, message: str) -> None:
+        if message in self._noted:
+            return
+        self._noted.add(message)
         self.session.event("note", message=message)
         self.progress.note(message)
 
