@@ -152,7 +152,9 @@ class Engine:
                 return "failure-found" if upper is not None else "highest-load"
             phase: Phase = "ramp" if upper is None or lower is None else "search"
             seconds = self._long_enough(self._step_seconds(phase), load)
-            if self._left_s() < seconds + self.plan.reserve_s:
+            # Finding the limit comes before pressing beyond it: until it is found, overload's time is the ramp's.
+            reserve_s = self.plan.reserve_s - (self.plan.overload_s if upper is None else 0.0)
+            if self._left_s() < seconds + reserve_s:
                 self._note("the budget for the search is spent; a longer --budget narrows the bracket")
                 if upper is None and self._start_rps < BASELINE_RPS:
                     self._note(f"the warm-up at {BASELINE_RPS:.0f} rps broke; a longer --budget finds the load between")
@@ -185,7 +187,10 @@ class Engine:
     def _after_search(self) -> None:
         lower, upper = bracket(self._trials)
         limit = lower if upper is None else upper
-        if upper is not None and self._open_model and self._stuck:
+        needed_s = self.plan.overload_s + (self._kept_s("overload") or 0.0)
+        if upper is not None and self._open_model and self._left_s() < needed_s:
+            self._note("no time left for an overload step; a longer --budget has room for it")
+        elif upper is not None and self._open_model and self._stuck:
             self._note("no overload step: the target is still busy with what it was given before")
         elif upper is not None and self._open_model:
             self._hold("overload", upper * OVERLOAD_FACTOR, self.plan.overload_s)
