@@ -171,8 +171,7 @@ def next_rate(trials: Sequence[Trial], *, start: float, highest: float, width: f
     if upper is None:
         return None if last.load >= highest else min(last.load * RAMP_FACTOR, highest)
     if lower is None:
-        lowest = upper / BACK_OFF_FACTOR
-        return lowest if lowest >= LOWEST_RATE_RPS else None
+        return max(upper / BACK_OFF_FACTOR, LOWEST_RATE_RPS) if upper > LOWEST_RATE_RPS else None
     return None if upper <= lower * (1 + width) else math.sqrt(lower * upper)
 
 

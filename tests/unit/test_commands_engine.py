@@ -346,3 +346,27 @@ def test_what_cannot_be_profiled_is_told_once() -> None:
     assert [data for kind, data in session.events if kind == "note" and "py-spy" in data["message"]] == [
         {"message": "No profiles: py-spy is not installed"}
     ]
+
+
+def test_a_slow_app_that_serves_what_nobody_waits_for_gets_a_second_baseline() -> None:
+    """Clients give up after their timeout; the server does not, and the first baseline pays for it."""
+    engine, session = build(3.0, budget_s=60.0, profile=False)
+    drained = FakeGenerator.wait_drained
+
+    class Abandoned(FakeGenerator):
+        """Clients give up at once; the server goes on."""
+
+        def wait_drained(self, timeout_s: float) -> bool:
+            backlog = self.world.backlog
+            finished = drained(self, 0.0)
+            self.world.backlog = max(0.0, backlog - 30.0)
+            return finished
+
+    def start(deadline_s: float) -> None:
+        session.generator = Abandoned(session.world)
+
+    session.start_generator = start  # type: ignore[method-assign]
+    engine.run(session.world.now_s)
+
+    baselines = [step["passed"] for step in steps(session) if step["phase"] == "baseline"]
+    assert baselines == [False, True]

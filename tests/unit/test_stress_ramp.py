@@ -187,6 +187,8 @@ def test_an_app_that_fails_at_the_lowest_load_ends_the_search() -> None:
     """Below half a request per second there is nothing to judge."""
     trials = [Trial(load, passed=False, gross=True) for load in (20.0, 5.0, 1.25)]
 
+    assert next_rate(trials, start=20.0, highest=1e4, width=0.05) == 0.5
+    trials.append(Trial(0.5, passed=False, gross=True))
     assert next_rate(trials, start=20.0, highest=1e4, width=0.05) is None
 
 
