@@ -52,6 +52,12 @@ class Truth:
     probe: bool = True
     psi: bool = True
     uvloop: bool = False
+    gil: bool = False
+    """The off-loop CPU holds the GIL: together with the loop it gets one core per worker, and the loop waits for it."""
+    db_on_loop: bool = False
+    """The embedded database runs on the loop's thread, one call at a time."""
+    disturbed_above_rps: float = INFINITE
+    """Steps of the ramp and the search above this serve half of it: somebody else had the machine."""
     step_s: float = 3.0
 
     def ceilings(self) -> dict[str, float]:
@@ -62,6 +68,8 @@ class Truth:
             "cpu": 1000 * self.cores / (self.loop_cpu_ms + self.off_cpu_ms),
             "generator": self.generator_max_rps,
         }
+        if self.gil:
+            found["loop"] = 1000 * self.workers / (self.loop_cpu_ms + self.off_cpu_ms)
         if self.hold_ms is not None:
             found["db-pool"] = 1000 * self.pool_size * self.workers / self.hold_ms
         if self.token_ms is not None:
@@ -139,6 +147,9 @@ class Synthetic:
         """Hold one load; True when it passed."""
         start = self.state.t_s
         flow = self.flow(load)
+        if load > self.truth.disturbed_above_rps and phase in {"ramp", "search"}:
+            good = 0.5 * self.truth.disturbed_above_rps
+            flow = replace(flow, goodput=good, inflight=USERS, latency_ms=1000 * USERS / good)
         for _ in range(flow.ticks):
             self.tick(flow)
         self.digest(flow, start)
@@ -204,15 +215,19 @@ class Synthetic:
         busy = min(1.0, (loop + rate * truth.blocked_ms / 1000) / truth.workers)
         if flow.queue_at == "loop":
             busy = 0.99
-        self.look(busy, rate * truth.blocked_ms / 1000 / truth.workers)
+        if truth.gil:
+            busy = min(0.99, max(busy, rate * (truth.off_cpu_ms + truth.loop_cpu_ms) / 1000 / truth.workers))
+        waits_for_gil = max(0.0, busy - loop / truth.workers) if truth.gil else 0.0
+        self.look(busy, rate * truth.blocked_ms / 1000 / truth.workers, waits_for_gil)
         if truth.probe:
             self.publish(flow, rate, busy)
         self.sample()
 
-    def look(self, busy: float, blocked: float) -> None:
+    def look(self, busy: float, blocked: float, futex: float) -> None:
         """Count five looks at the loop thread."""
         looks = self.state.looks
-        for name, share in (("idle", 1 - busy), ("sleep", min(blocked, busy)), ("running", max(0.0, busy - blocked))):
+        running = max(0.0, busy - blocked - futex)
+        for name, share in (("idle", 1 - busy), ("sleep", min(blocked, busy)), ("futex", futex), ("running", running)):
             looks[name] = looks.get(name, 0.0) + 5 * share
         looks["samples"] = looks.get("samples", 0.0) + 5
 
@@ -246,6 +261,9 @@ class Synthetic:
         truth, backlog = self.truth, max(0.0, flow.inflight - 2) if flow.queue_at else 0.0
         found = {"inflight": flow.inflight, "pool_waiting": 0.0, "tokens_waiting": 0.0, "tokens": 0.0, "pool": 0.0}
         found["db"] = rate * truth.db_ms / 1000
+        if truth.db_on_loop:
+            found["db"] = min(truth.workers, found["db"])
+            return found | {"pool": found["db"]}
         if truth.token_ms is not None:
             found["tokens"] = min(truth.tokens * truth.workers, rate * truth.token_ms / 1000)
             found["tokens_waiting"] = backlog if flow.queue_at == "threadpool" else 0.0
@@ -386,6 +404,19 @@ TRUTHS: dict[str, tuple[Truth, str, str]] = {
     "leak": (replace(HEALTHY, leak_bytes=38_000.0), "memory", "leak"),
     "healthy": (HEALTHY, "cpu", "python-code"),
     "threadpool": (replace(HEALTHY, token_ms=50.0, tokens=8), "pool", "threadpool"),
+    "threads-on-one-core": (
+        replace(HEALTHY, loop_cpu_ms=0.2, off_cpu_ms=3.0, token_ms=3.2, hold_ms=None, db_ms=0.0, gil=True),
+        "cpu", "python-code",
+    ),
+    "gil": (
+        Truth(loop_cpu_ms=0.2, off_cpu_ms=3.0, token_ms=3.2, gil=True, cores=3, host_cores=4), "cpu", "gil",
+    ),
+    "native-threads": (
+        Truth(loop_cpu_ms=0.2, off_cpu_ms=3.0, token_ms=3.2, cores=2, host_cores=4), "cpu", "native-code",
+    ),
+    "query-on-the-loop": (
+        Truth(loop_cpu_ms=5.5, hold_ms=5.4, db_ms=5.2, db_on_loop=True), "io", "slow-query",
+    ),
     "not-reached": (replace(HEALTHY, loop_cpu_ms=0.05, hold_ms=None, highest_rps=2000), "none", "not-saturated"),
     "generator-bound": (
         replace(HEALTHY, loop_cpu_ms=0.1, hold_ms=None, generator_max_rps=1500), "generator", "generator-bound",

@@ -221,3 +221,42 @@ def test_profiles_say_where_the_cpu_goes() -> None:
 
     assert (place.function, place.file, place.line) == ("price", "shop/rules.py", 7)
     assert place.endpoint == "/items/[id]"
+
+
+def test_a_heavier_load_that_holds_contradicts_the_limit() -> None:
+    """The ramp broke at 400/s on a disturbed machine; the overload, above it, held."""
+    found = diagnosed(replace(synthetic.HEALTHY, disturbed_above_rps=300.0))
+
+    assert (found.verdict.class_, found.verdict.cause) == ("undetermined", "unsteady")
+    assert found.capacity.saturation_rps is None
+    assert [gate.status for gate in found.validity.gates if gate.name == "steadiness"] == ["warn"]
+
+
+def test_an_undisturbed_run_is_steady() -> None:
+    """A plateau is no contradiction."""
+    found = diagnosed(synthetic.TRUTHS["db-pool"][0])
+
+    assert [gate.status for gate in found.validity.gates if gate.name == "steadiness"] == ["ok"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_one_full_loop_of_two_cores_beside_the_generator_has_no_idle_core(seed: int) -> None:
+    """The second core also carries the generator, so there is no whole one for a further worker."""
+    truth = replace(synthetic.TRUTHS["python-cpu"][0], cores=2, noise=0.1, seed=seed)
+
+    assert diagnosed(truth).verdict.cause == "python-code"
+
+
+def test_requests_that_pile_up_unseen_are_counted_in_the_summary() -> None:
+    """Nothing measured is full, yet the app holds requests: a semaphore looks like this."""
+    truth = replace(synthetic.HEALTHY, token_ms=50.0, tokens=8)
+    recording: Recording = synthetic.Synthetic(truth).run().recording()
+    for sample in recording.samples:
+        for process in sample["processes"]:
+            for name in [name for name in process["probe"] or {} if name.startswith("tokens")]:
+                del (process["probe"] or {})[name]
+
+    verdict = diagnose(recording).verdict
+
+    assert (verdict.class_, verdict.cause) == ("undetermined", "conflicting-evidence")
+    assert "waiting for something that is not measured" in verdict.summary

@@ -29,11 +29,13 @@ def capacity(steps: Sequence[Step], sorted_out: Ladder, slo_p95_ms: float | None
     best = sorted_out.sustained
     broke = sorted_out.failed[0] if sorted_out.failed else None
     sustainable = _sustainable(best)
+    # A step that a heavier one outdid shows no plateau, but a disturbance.
+    level = None if sorted_out.contradicted else _saturation(steps)
     return Capacity(
         sustainable_rps=sustainable,
         lower_bound_rps=best.offered_rps if best else None,
         upper_bound_rps=broke.offered_rps if broke else None,
-        saturation_rps=_at_least(_saturation(steps), sustainable),
+        saturation_rps=_at_least(level, sustainable),
         breaking_rps=_breaking_rate(broke),
         breaking_reason=_reason(broke),
         knee_rps=_knee(sorted_out),

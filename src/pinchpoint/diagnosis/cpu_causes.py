@@ -1,7 +1,7 @@
 """Which kind of CPU limit: the causes of class `cpu`, from the most external to the most ordinary."""
 
 from pinchpoint.diagnosis.facts import Facts
-from pinchpoint.diagnosis.saturation import LOOP_SATURATED, loop_threads
+from pinchpoint.diagnosis.saturation import LOOP_SATURATED, loop_threads, loop_use
 from pinchpoint.records import Evidence, ServerFigures, Step
 
 THROTTLED = 0.2
@@ -19,8 +19,14 @@ IDLE_CORE = 1.0
 IMBALANCE = 1.3
 """Busiest worker's CPU over the mean (METHOD §5.5)."""
 
-NATIVE_SHARE = 0.6
-"""Off-loop share of the CPU, without an embedded database: native code or threads burn it."""
+THREADS_SHARE = 0.6
+"""Off-loop share of the CPU, without an embedded database: threads burn it, in Python or in native code."""
+
+GIL_WAIT = 0.3
+"""Share of time the loop was busy, yet neither ran nor was runnable nor blocked: it waited for the GIL."""
+
+ONE_GIL = (0.85, 1.15)
+"""Cores per worker that one GIL hands out. Below, threads wait for something else; above, native code runs, too."""
 
 
 def cpu_cause(facts: Facts, step: Step, *, cores_full: bool) -> tuple[str, list[Evidence]]:
@@ -30,6 +36,8 @@ def cpu_cause(facts: Facts, step: Step, *, cores_full: bool) -> tuple[str, list[
         found = cause(server)
         if found is not None:
             return found[0], [_at(found[1], step)]
+    if not cores_full and gil_full(server):
+        return "gil", [_at(item, step) for item in _gil_evidence(server)]
     idle = _idle_cores(facts, step)
     if not cores_full and idle is not None and idle >= IDLE_CORE:
         text = f"{idle:.1f} allowed cores were idle while {loop_threads(server)} worker(s) were full"
@@ -78,17 +86,60 @@ def _imbalance(server: ServerFigures) -> tuple[str, Evidence] | None:
 
 
 def _idle_cores(facts: Facts, step: Step) -> float | None:
+    """Return the allowed cores left over; a full loop claims all of its core, although it may read 0.9 of it."""
     server = step.server
     if facts.cores is None or server.cpu_cores is None:
         return None
+    full = loop_threads(server) if (loop_use(server) or 0.0) >= LOOP_SATURATED else 0
     generator = step.client.cpu_share or 0.0
-    return facts.cores - server.cpu_cores - (server.foreign_cpu_cores or 0.0) - generator
+    return facts.cores - max(server.cpu_cores, float(full)) - (server.foreign_cpu_cores or 0.0) - generator
+
+
+def _threads_share(server: ServerFigures) -> float | None:
+    if not server.cpu_cores or server.off_loop_cpu_cores is None:
+        return None
+    return server.off_loop_cpu_cores / server.cpu_cores
+
+
+def _per_worker(server: ServerFigures) -> float:
+    return (server.cpu_cores or 0.0) / loop_threads(server)
+
+
+def gil_wait(server: ServerFigures) -> float | None:
+    """Share of time that the loop's thread waited for the GIL: what is left of its busy time."""
+    busy, blocked = server.loop_busy, server.loop_blocked
+    if busy is None or blocked is None or server.loop_cpu_cores is None:
+        return None
+    wanted = (server.loop_cpu_cores + (server.loop_runq_cores or 0.0)) / loop_threads(server)
+    return max(0.0, busy - blocked - wanted)
+
+
+def gil_full(server: ServerFigures) -> bool:
+    """Return True when threads off the loop compute, yet each worker gets the one core that its GIL allows."""
+    low, high = ONE_GIL
+    share, waited = _threads_share(server), gil_wait(server)
+    if share is None or share < THREADS_SHARE or not low <= _per_worker(server) <= high:
+        return False
+    # Without a busy share nothing tells a single native thread from a held GIL.
+    return waited is not None and waited >= GIL_WAIT
+
+
+def _gil_evidence(server: ServerFigures) -> list[Evidence]:
+    waited, each = gil_wait(server), _per_worker(server)
+    return [
+        Evidence(f"its threads together run {each:.2f} cores per worker", "cpu.per_worker", each, "cores", None),
+        Evidence(
+            f"the event loop waited for the GIL {waited or 0.0:.0%} of the time", "loop.gil", waited, "share", None
+        ),
+    ]
 
 
 def _native(server: ServerFigures) -> Evidence | None:
-    if not server.cpu_cores or server.off_loop_cpu_cores is None:
+    """Native code: threads burn the CPU without keeping the loop from the GIL, or more than one GIL could hand out."""
+    share, waited = _threads_share(server), gil_wait(server)
+    if share is None or share < THREADS_SHARE:
         return None
-    share = server.off_loop_cpu_cores / server.cpu_cores
-    if share < NATIVE_SHARE:
+    beside = _per_worker(server) > ONE_GIL[1]
+    if not beside and (waited is None or waited >= GIL_WAIT):
         return None
     return Evidence(f"{share:.0%} of the CPU burns off the event loop", "cpu.off_loop", share, "share", None)

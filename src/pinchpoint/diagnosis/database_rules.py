@@ -4,8 +4,11 @@ from pinchpoint.diagnosis.facts import Candidate, Facts, margin
 from pinchpoint.diagnosis.readings import blocked, db_growth, evidence, net_db_ms, per_request_ms
 from pinchpoint.diagnosis.saturation import (
     CPU_SATURATED,
+    LOOP_SATURATED,
     cpu_use,
     loop_running,
+    loop_threads,
+    loop_use,
     pool_full,
     running_use,
 )
@@ -23,6 +26,12 @@ DB_CPU_SHARE = 0.7
 
 DB_EXPLAINS = 0.5
 """Database time per request at low load over the CPU per request: below, something else off the loop burns it."""
+
+ON_LOOP_MAX_THREADS = 0.1
+"""Off-loop share of the CPU up to which no thread can be running the embedded database: the loop itself does."""
+
+ON_LOOP_ACTIVE = (0.6, 1.05)
+"""Calls in progress per full loop that runs them itself: most of the time one, and never two, as awaited ones are."""
 
 REMOTE_MAX_RUNNING = 0.75
 """A target that itself runs this much of its cores (or loops) is not merely waiting for a database."""
@@ -141,3 +150,31 @@ def embedded_database(facts: Facts, step: Step) -> Candidate | None:
     return Candidate(
         "io", "slow-query", summary, "cpu", ("db-pool", "loop", "threadpool", "db"), found, strength, agrees=True
     )
+
+
+def database_on_loop(facts: Facts, step: Step) -> Candidate | None:
+    """io/slow-query inside the event loop: a driver without `await` runs the embedded database on the loop's thread."""
+    server, loop = step.server, loop_use(step.server)
+    if not server.db_embedded or server.db_active is None or loop is None or loop < LOOP_SATURATED or blocked(server):
+        return None
+    if not server.cpu_cores or server.off_loop_cpu_cores is None:
+        return None
+    active, share = server.db_active / loop_threads(server), server.off_loop_cpu_cores / server.cpu_cores
+    low_db = facts.low(lambda figures: figures.db_ms_per_request)
+    cpu_ms = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
+    in_turn = ON_LOOP_ACTIVE[0] <= active <= ON_LOOP_ACTIVE[1] and share <= ON_LOOP_MAX_THREADS
+    if not in_turn or low_db is None or not cpu_ms or low_db < DB_EXPLAINS * cpu_ms:
+        return None
+    found = [
+        evidence(f"the busiest event loop was busy {loop:.0%} of the time", "probe.loop_busy", loop, "share", step),
+        evidence(f"{active:.2f} calls in the database per event loop", "probe.db_active", active, "calls", step),
+        evidence(f"only {share:.0%} of the CPU burns off the loop", "cpu.off_loop", share, "share", step),
+    ]
+    summary = (
+        f"A costly statement binds: the embedded database runs on the event loop itself and fills it; at low load a "
+        f"request spends {show_ms(low_db)} in it, and every other request waits behind it."
+    )
+    return Candidate(
+        "io", "slow-query", summary, "loop", ("db-pool", "cpu", "threadpool", "db"), found,
+        margin(active, ON_LOOP_ACTIVE[0], 1.0), agrees=True,
+    )  # fmt: skip

@@ -5,8 +5,8 @@ The order in `RULES` is the nesting order, deepest first: a pool full because it
 
 from collections.abc import Callable
 
-from pinchpoint.diagnosis.cpu_causes import cpu_cause
-from pinchpoint.diagnosis.database_rules import embedded_database, remote_database
+from pinchpoint.diagnosis.cpu_causes import cpu_cause, gil_full
+from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database
 from pinchpoint.diagnosis.facts import Candidate, Facts, margin
 from pinchpoint.diagnosis.pool_rules import connection_pool, threadpool
 from pinchpoint.diagnosis.readings import (
@@ -103,7 +103,8 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     use, loop = cpu_use(step, facts.machine), loop_use(server)
     cores_full = use is not None and use >= CPU_SATURATED
     loop_full = loop is not None and loop >= LOOP_SATURATED and not blocked(server) and _loop_computes(server)
-    if not (cores_full or loop_full) or _storm(
+    locked = gil_full(server)
+    if not (cores_full or loop_full or locked) or _storm(
         facts, step, lambda s: max(cpu_use(s, facts.machine) or 0.0, loop_use(s.server) or 0.0)
     ):
         return None
@@ -118,16 +119,23 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
         )
     cost = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
     at_limit = per_request_ms(server.cpu_cores, server)
-    where = (
-        "the event loop computes without a pause" if loop_full else f"all {facts.cores:g} allowed core(s) are in use"
-    )
+    where = _where(facts, cause, loop_full=loop_full, locked=locked)
     spent = f"; a request costs {show_ms(at_limit or cost)} of CPU" if (at_limit or cost) is not None else ""
     strength = max(
-        margin(use, CPU_SATURATED, 1.0) if cores_full else 0.0, margin(loop, LOOP_SATURATED, 1.0) if loop_full else 0.0
+        margin(use, CPU_SATURATED, 1.0) if cores_full else 0.0,
+        margin(loop, LOOP_SATURATED, 1.0) if loop_full or locked else 0.0,
     )
     names = ("loop", "cpu", "db-pool", "threadpool", "db")
-    resource = "loop" if loop_full and facts.resource("loop") is not None else "cpu"
+    resource = "loop" if (loop_full or locked) and facts.resource("loop") is not None else "cpu"
     return Candidate("cpu", cause, f"CPU binds: {where}{spent}.", resource, names, found, strength, agrees=True)
+
+
+def _where(facts: Facts, cause: str, *, loop_full: bool, locked: bool) -> str:
+    if locked and cause == "gil":
+        return "Python code in threads holds the GIL all the time, so a worker gets no more than one core"
+    if locked:
+        return "Python code in threads keeps the event loop from the GIL"
+    return "the event loop computes without a pause" if loop_full else f"all {facts.cores:g} allowed core(s) are in use"
 
 
 def _loop_computes(server: ServerFigures) -> bool:
@@ -141,5 +149,13 @@ def _loop_computes(server: ServerFigures) -> bool:
 Rule = Callable[[Facts, Step], Candidate | None]
 
 
-RULES: tuple[Rule, ...] = (remote_database, embedded_database, blocking_call, cpu, connection_pool, threadpool)
+RULES: tuple[Rule, ...] = (
+    remote_database,
+    embedded_database,
+    database_on_loop,
+    blocking_call,
+    cpu,
+    connection_pool,
+    threadpool,
+)
 """Deepest first; a new class takes its place by what it is held behind."""

@@ -24,6 +24,15 @@ MIN_LOW_REQUESTS = 20
 SAME_UNIT_MARGIN = 0.03
 """Requests per arrival within this of 1 are 1: window edges cut a few requests."""
 
+OUTDONE = 1.2
+"""Goodput of a heavier step over that of a step that fell short of its load: above, the lighter one was disturbed."""
+
+BEYOND_CHANCE = 3.0
+"""Standard deviations (of counted answers) by which it must be above: short steps hold a hundred answers."""
+
+FELL_SHORT = 0.9
+"""Goodput over the load asked for, below which a step claims that the server could do no more."""
+
 DIGEST_S = 1.0
 """Longest digest row."""
 
@@ -122,6 +131,33 @@ class Ladder:
     def reached(self) -> bool:
         """True when some load broke."""
         return bool(self.failed)
+
+    @property
+    def overload_held(self) -> bool:
+        """True when a load heavier than one that broke held: what broke was not the server's limit."""
+        return any(step.passed and load_of(step) > load_of(broke) for step in self.overload for broke in self.failed)
+
+    @property
+    def contradicted(self) -> list[Step]:
+        """Steps that fell short although a heavier one served clearly more, or held: the host was disturbed."""
+        heavier = [*self.failed, *self.overload]
+        return [step for step in self.failed if any(_outdoes(other, step) for other in heavier)]
+
+
+def _outdoes(heavier: Step, step: Step) -> bool:
+    if heavier.offered_rps is None or step.offered_rps is None or heavier.offered_rps <= step.offered_rps:
+        return False
+    if heavier.passed:
+        return True
+    more = heavier.goodput_rps - step.goodput_rps
+    short = step.goodput_rps < FELL_SHORT * step.offered_rps
+    clear = more >= (OUTDONE - 1.0) * step.goodput_rps
+    return short and clear and more > BEYOND_CHANCE * (_variance(heavier) + _variance(step)) ** 0.5
+
+
+def _variance(step: Step) -> float:
+    """Variance of the goodput by chance alone: a counted rate's, as if answers came at random."""
+    return step.goodput_rps / max(0.1, step.t_end_s - step.t_start_s - step.settle_s)
 
 
 def ladder(steps: Sequence[Step]) -> Ladder:

@@ -58,6 +58,7 @@ def validity(sorted_out: Ladder, machine: Machine, slo_p95_ms: float | None, slo
         _sampling([*held, limit]),
         _limit_samples(limit),
         _probe(limit),
+        _steady(sorted_out),
     ]
     statuses = {gate.status for gate in gates}
     status = "invalid" if "fail" in statuses else "suspect" if "warn" in statuses else "valid"
@@ -159,6 +160,14 @@ def enough_seen(step: Step) -> bool:
     """Return True when the step holds enough to judge: requests, or their absence while load was offered."""
     silent = step.client.empty_seconds > 0
     return step.server.samples_received >= MIN_LIMIT_SAMPLES and (silent or enough(step))
+
+
+def _steady(sorted_out: Ladder) -> Gate:
+    count = len(sorted_out.contradicted)
+    message = "no step served less than a heavier one"
+    if count:
+        message = f"{count} step(s) that broke served less than a heavier one: the machine was disturbed"
+    return Gate("steadiness", "warn" if count else "ok", float(count), 0.0, "steps", message)
 
 
 def _probe(limit: Step) -> Gate:

@@ -69,6 +69,9 @@ def _asked(facts: Facts) -> list[Step]:
 
 
 def _saturated(facts: Facts) -> Verdict:
+    if facts.ladder.overload_held:
+        text = "A load broke the app, yet a heavier one held afterwards: the machine was disturbed. Measure again."
+        return _abstain(facts, "unsteady", text, 0.8)
     for asked, step in enumerate(_asked(facts)):
         if not enough_seen(step):
             continue
@@ -86,8 +89,24 @@ def _saturated(facts: Facts) -> Verdict:
         )
         return _abstain(facts, "unsteady", text, 0.6)
     reason = facts.capacity.breaking_reason
-    text = f"The app broke ({reason}), but no resource that was measured is full, so no cause is named."
+    text = f"The app broke ({reason}), but no resource that was measured is full, so no cause is named.{_unseen(facts)}"
     return _abstain(facts, "conflicting-evidence", text, 0.5)
+
+
+PILED_UP = 5.0
+"""Requests inside the app, on average, that wait for something: more than a burst leaves."""
+
+
+def _unseen(facts: Facts) -> str:
+    """Say where to look when requests pile up inside the app although everything that was measured is idle."""
+    limit = facts.ladder.limit
+    inside = limit.server.inflight if limit is not None else None
+    if inside is None or inside < PILED_UP:
+        return ""
+    return (
+        f" {inside:.0f} requests were inside the app, waiting for something that is not measured: a semaphore or lock, "
+        "a pool of its own, or a service it calls."
+    )
 
 
 def _decided(facts: Facts, candidate: Candidate, step: Step, asked: int) -> Verdict:
