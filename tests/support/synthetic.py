@@ -56,6 +56,8 @@ class Truth:
     """The off-loop CPU holds the GIL: together with the loop it gets one core per worker, and the loop waits for it."""
     db_on_loop: bool = False
     """The embedded database runs on the loop's thread, one call at a time."""
+    overload_holds: bool = False
+    """The overload is called held although it fills the server: the machine became faster."""
     disturbed_above_rps: float = INFINITE
     """Steps of the ramp and the search above this serve half of it: somebody else had the machine."""
     step_s: float = 3.0
@@ -154,6 +156,7 @@ class Synthetic:
             self.tick(flow)
         self.digest(flow, start)
         passed = flow.failed == 0 and flow.latency_ms < 300 and flow.goodput > 0.95 * load
+        passed = passed or (phase == "overload" and self.truth.overload_holds)
         self.trials.append((load, passed))
         data = {
             "index": len(self.trials) - 1, "phase": phase, "model": "rate", "segment": len(self.trials),

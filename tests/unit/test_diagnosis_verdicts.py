@@ -260,3 +260,12 @@ def test_requests_that_pile_up_unseen_are_counted_in_the_summary() -> None:
 
     assert (verdict.class_, verdict.cause) == ("undetermined", "conflicting-evidence")
     assert "waiting for something that is not measured" in verdict.summary
+
+
+def test_a_heavier_load_that_fills_the_same_resource_leaves_the_name_but_no_plateau() -> None:
+    """The machine became faster; what binds did not change."""
+    found = diagnosed(replace(synthetic.TRUTHS["python-cpu"][0], overload_holds=True))
+
+    assert found.verdict.class_ == "cpu"
+    assert found.validity.status == "suspect"
+    assert found.capacity.saturation_rps is None

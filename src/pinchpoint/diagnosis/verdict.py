@@ -68,17 +68,31 @@ def _asked(facts: Facts) -> list[Step]:
     return [*facts.ladder.failed[:STEPS_ASKED], *facts.ladder.overload[:1]]
 
 
+def _bound_in(facts: Facts, step: Step) -> Candidate | None:
+    return next((found for rule in RULES if (found := rule(facts, step)) is not None), None)
+
+
+def _same_wall(facts: Facts) -> bool:
+    """Return True when the heavier load that held filled the very resource that was full where the app broke.
+
+    Then the machine's speed changed, but not what binds: the name stands, the figures are suspect.
+    """
+    broke = [_bound_in(facts, step) for step in facts.ladder.failed[:1]]
+    held = [_bound_in(facts, step) for step in facts.ladder.overload[:1]]
+    names = {(found.class_, found.resource) if found is not None else None for found in (*broke, *held)}
+    return len(names) == 1 and None not in names
+
+
 def _saturated(facts: Facts) -> Verdict:
-    if facts.ladder.overload_held:
+    if facts.ladder.overload_held and not _same_wall(facts):
         text = "A load broke the app, yet a heavier one held afterwards: the machine was disturbed. Measure again."
         return _abstain(facts, "unsteady", text, 0.8)
     for asked, step in enumerate(_asked(facts)):
         if not enough_seen(step):
             continue
-        for rule in RULES:
-            candidate = rule(facts, step)
-            if candidate is not None:
-                return _decided(facts, candidate, step, asked)
+        candidate = _bound_in(facts, step)
+        if candidate is not None:
+            return _decided(facts, candidate, step, asked)
     candidate = latency_bound(facts)
     if candidate is not None and facts.ladder.limit is not None:
         return _decided(facts, candidate, facts.ladder.limit, asked=1)
