@@ -21,7 +21,7 @@ SHOWN_STEPS = 12
 
 
 def _level(offered: float | None, unit: str) -> str:
-    return "" if offered is None else f"{offered:.0f} {unit}"
+    return "" if offered is None else f"{units.number(offered)} {unit}"
 
 
 def describe(name: str, offered: float | None, unit: str, window: ClientWindow, judgement: Judgement) -> str:
