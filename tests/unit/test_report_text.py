@@ -188,7 +188,8 @@ def test_advice_tells_a_change_once(before: str | None, to: str | None, expected
 def test_a_run_without_a_step_shows_no_broken_threshold() -> None:
     """What was never judged is neither held nor broken, and doubt about nothing has no percentage."""
     verdict = replace(sample_diagnosis().verdict, class_="undetermined", cause="too-few-samples", confidence=1.0)
-    capacity = Capacity(*([None] * 7), reached=False, slo=[SloResult("p(95)<500", ok=False, observed=None)])
+    unjudged = [SloResult("p(95)<500", ok=False, observed=None)]
+    capacity = Capacity(None, None, None, None, None, None, None, reached=False, slo=unjudged)
     bare = replace(sample_diagnosis(), steps=[], capacity=capacity, verdict=verdict)
     shown = build_report(sample_run(), bare, [])
 
