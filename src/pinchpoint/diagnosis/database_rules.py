@@ -12,6 +12,7 @@ from pinchpoint.diagnosis.saturation import (
     pool_full,
     running_use,
 )
+from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
 from pinchpoint.records import Evidence, Step
 
@@ -125,7 +126,11 @@ def embedded_database(facts: Facts, step: Step) -> Candidate | None:
         return None
     found = [
         evidence(
-            f"CPU running or runnable: {use:.0%} of {facts.cores:g} core(s)", "cpu.running+runnable", use, "share", step
+            f"CPU running or runnable: {use:.0%} of {counted(facts.cores, 'core')}",
+            "cpu.running+runnable",
+            use,
+            "share",
+            step,
         ),
         evidence(
             f"{share:.0%} of the app's CPU burns off the event loop, where the embedded database runs",

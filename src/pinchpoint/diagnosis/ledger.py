@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pinchpoint.diagnosis.memory import Growth
 from pinchpoint.diagnosis.saturation import CPU_SATURATED, Machine, cpu_use, loop_threads, loop_use, pool_use
 from pinchpoint.diagnosis.steps import Ladder, enough, load_of, low_steps
+from pinchpoint.diagnosis.words import counted
 from pinchpoint.records import BottleneckClass, PoolFigures, Resource, ServerFigures, Step
 from pinchpoint.statistics import Estimate, ratio_estimate, utilisation_ceiling
 
@@ -111,7 +112,7 @@ def _held(limit: Step, low: Sequence[Step], key: str, name: str, unit: str) -> R
     size = pool.size
     high = size / demand.low if demand.low > 0 else size / demand.value
     ceiling = Estimate(size / demand.value, size / demand.high, high, demand.n)
-    note = f"holding time at low load, from {demand.n} step(s)"
+    note = f"holding time at low load, from {counted(demand.n, 'step')}"
     return _resource(name, "pool", size, unit, demand, ceiling, pool_use(pool), pool.waiting, note)
 
 

@@ -42,7 +42,7 @@ def _pool_evidence(facts: Facts, pool: PoolFigures, grown: float | None, step: S
     size, busy, waiting = pool.size or 0.0, pool.busy or 0.0, pool.waiting or 0.0
     found = [
         evidence(
-            f"{busy:.1f} of {size:g} connections in use, {waiting:.0f} requests waiting",
+            f"{busy:.3g} of {size:g} connections in use, {waiting:.0f} requests waiting",
             "probe.pool_busy",
             pool_use(pool),
             "share",
@@ -67,7 +67,7 @@ def _pool_evidence(facts: Facts, pool: PoolFigures, grown: float | None, step: S
 
 def _pool_summary(lead: str, members: str, pool: PoolFigures, hold_ms: float | None) -> str:
     size = pool.size or 0.0
-    text = f"{lead}: {pool.busy or 0.0:.1f} of {size:g} {members} busy, {pool.waiting or 0.0:.0f} requests waiting"
+    text = f"{lead}: {pool.busy or 0.0:.3g} of {size:g} {members} busy, {pool.waiting or 0.0:.0f} requests waiting"
     if hold_ms is None or hold_ms <= 0:
         return f"{text}."
     per_request = pool.checkouts_per_request or 1.0
@@ -86,7 +86,7 @@ def threadpool(facts: Facts, step: Step) -> Candidate | None:
     use = cpu_use(step, facts.machine)
     found = [
         evidence(
-            f"{pool.busy or 0:.1f} of {pool.size or 0:g} threads in use, {pool.waiting or 0:.0f} requests waiting",
+            f"{pool.busy or 0:.3g} of {pool.size or 0:g} threads in use, {pool.waiting or 0:.0f} requests waiting",
             "probe.tokens_busy",
             pool_use(pool),
             "share",

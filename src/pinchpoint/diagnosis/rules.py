@@ -22,6 +22,7 @@ from pinchpoint.diagnosis.saturation import (
     loop_threads,
     loop_use,
 )
+from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
 from pinchpoint.records import Evidence, ServerFigures, Step
 
@@ -110,7 +111,7 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
         return None
     cause, found = cpu_cause(facts, step, cores_full=cores_full)
     if use is not None:
-        text = f"CPU running or runnable: {use:.0%} of {facts.cores:g} core(s)"
+        text = f"CPU running or runnable: {use:.0%} of {counted(facts.cores, 'core')}"
         found.insert(0, evidence(text, "cpu.running+runnable", use, "share", step))
     if loop is not None:
         found.insert(
@@ -135,7 +136,11 @@ def _where(facts: Facts, cause: str, *, loop_full: bool, locked: bool) -> str:
         return "Python code in threads holds the GIL all the time, so a worker gets no more than one core"
     if locked:
         return "Python code in threads keeps the event loop from the GIL"
-    return "the event loop computes without a pause" if loop_full else f"all {facts.cores:g} allowed core(s) are in use"
+    return (
+        "the event loop computes without a pause"
+        if loop_full
+        else f"{counted(facts.cores, 'allowed core')} in use, all there is"
+    )
 
 
 def _loop_computes(server: ServerFigures) -> bool:

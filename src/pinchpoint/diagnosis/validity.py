@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pinchpoint.diagnosis.saturation import Machine, saturated
 from pinchpoint.diagnosis.steps import Ladder, enough
+from pinchpoint.diagnosis.words import counted
 from pinchpoint.records import Gate, GateStatus, Step, Validity
 
 CPU_WARN, CPU_FAIL = 0.7, 0.9
@@ -166,7 +167,7 @@ def _steady(sorted_out: Ladder) -> Gate:
     count = len(sorted_out.contradicted)
     message = "no step served less than a heavier one"
     if count:
-        message = f"{count} step(s) that broke served less than a heavier one: the machine was disturbed"
+        message = f"{counted(count, 'step')} that broke served less than a heavier one: the machine was disturbed"
     return Gate("steadiness", "warn" if count else "ok", float(count), 0.0, "steps", message)
 
 

@@ -20,6 +20,11 @@ def rps(value: float | None) -> str:
     return "n/a" if value is None else f"{significant(value)}/s"
 
 
+def counted(number: float, noun: str) -> str:
+    """Format a count with its noun: `1 core`, `2 cores`, `1.5 cores`."""
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
+
+
 def duration(seconds: float | None) -> str:
     """Format seconds, or minutes from two on."""
     if seconds is None:
