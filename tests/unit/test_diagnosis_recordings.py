@@ -76,12 +76,13 @@ def test_a_recording_cut_anywhere_is_diagnosed(
 
 def test_an_empty_run_is_undetermined_and_invalid(tmp_path: Path) -> None:
     """Only run.json was written before the kill."""
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"slo": {"p95_ms": 500, "max_error_rate": 0.01}}')
 
     found = diagnose(load_recording(tmp_path))
 
     assert (found.verdict.class_, found.verdict.cause) == ("undetermined", "too-few-samples")
     assert found.validity.status == "invalid"
+    assert found.capacity.slo == []
 
 
 def test_no_samples_at_the_limit_is_too_few(tmp_path: Path) -> None:

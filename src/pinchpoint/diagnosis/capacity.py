@@ -100,13 +100,15 @@ def _knee(sorted_out: Ladder) -> float | None:
 
 
 def _slo(best: Step | None, p95_ms: float | None, errors: float | None) -> list[SloResult]:
+    """Judge the thresholds at the sustainable step; what was not observed there is not judged at all."""
+    if best is None:
+        return []
     results = []
-    if p95_ms is not None:
-        observed = best.latency_ms.p95 if best is not None and best.latency_ms is not None else None
-        results.append(SloResult(f"p(95)<{p95_ms:g}", observed is not None and observed <= p95_ms, observed))
-    if errors is not None:
-        rate = best.error_rate if best is not None else None
-        results.append(SloResult(f"error_rate<{errors:g}", rate is not None and rate <= errors, rate))
+    if p95_ms is not None and best.latency_ms is not None:
+        observed = best.latency_ms.p95
+        results.append(SloResult(f"p(95)<{p95_ms:g}", observed <= p95_ms, observed))
+    if errors is not None and best.error_rate is not None:
+        results.append(SloResult(f"error_rate<{errors:g}", best.error_rate <= errors, best.error_rate))
     return results
 
 
