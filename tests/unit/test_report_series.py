@@ -68,6 +68,16 @@ def test_a_stale_probe_page_is_no_measurement(tmp_path: Path) -> None:
     assert set(server["cpu_cores"]) > {None}
 
 
+def test_a_sliver_between_two_levels_has_no_rate(tmp_path: Path) -> None:
+    """Two responses in five milliseconds are not 400 a second."""
+    recording = sample_recording(tmp_path)
+    last = max(recording.digests, key=lambda row: row["t1_s"])
+    sliver = {**last, "t0_s": last["t1_s"] + 1.5, "t1_s": last["t1_s"] + 1.505}
+    line = timeline(replace(recording, digests=[*recording.digests, cast("Any", sliver)]))
+
+    assert line["client"]["goodput_rps"][-1] is None
+
+
 def test_setup_requests_are_no_load(tmp_path: Path) -> None:
     """Logins before the first arrival count neither as goodput nor in latency."""
     line = timeline(sample_recording(tmp_path, name="setup: /login"))

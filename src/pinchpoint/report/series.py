@@ -23,6 +23,10 @@ MAX_POINTS = 1000
 _MARKED = ("target-exit", "worker-exit", "note")
 
 
+SHORTEST_RATE_S = 0.2
+"""A bin that holds only the few milliseconds between two load levels has no rate worth drawing."""
+
+
 def timeline(recording: Recording) -> dict[str, Any]:
     """Return every series of the time axis; `t_s[i]` is the middle of bin i, in seconds since the first step began.
 
@@ -100,7 +104,7 @@ def _by_process(rows: Sequence[DigestRow], read: Callable[[DigestRow], float]) -
     for row in rows:
         amounts[row["process"]] += read(row)
         durations[row["process"]] += row["t1_s"] - row["t0_s"]
-    return [amounts[process] / durations[process] for process in amounts if durations[process] > 0]
+    return [amounts[process] / durations[process] for process in amounts if durations[process] >= SHORTEST_RATE_S]
 
 
 def _completed(key: str) -> Callable[[DigestRow], float]:
