@@ -20,8 +20,10 @@ def rps(value: float | None) -> str:
     return "n/a" if value is None else f"{significant(value)}/s"
 
 
-def counted(number: float, noun: str) -> str:
-    """Format a count with its noun: `1 core`, `2 cores`, `1.5 cores`."""
+def counted(number: float | None, noun: str) -> str:
+    """Format a count with its noun: `1 core`, `2 cores`, `1.5 cores`; an unknown number of them: `cores`."""
+    if number is None:
+        return f"{noun}s"
     return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
 
 
