@@ -1,6 +1,7 @@
 """What every test relies on: nothing left behind, and a reason for each skip."""
 
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: Ctrl-C could not be tested there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTLE_S = 3.0
