@@ -2,11 +2,28 @@
 
 import math
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from pinchpoint.monitoring.probe.layout import FIELDS, HEADER, MAGIC, PAGE_BYTES, PAGE_SUFFIX, VALUES, VERSION
+from pinchpoint.monitoring.probe.layout import (
+    FIELDS,
+    HEADER,
+    MAGIC,
+    PAGE_BYTES,
+    PAGE_SUFFIX,
+    SCALAR_BYTES,
+    TABLES,
+    VALUES,
+    VERSION,
+    Table,
+)
 
+Tables = dict[str, dict[str, dict[str, float]]]
+"""Table -> row -> column -> figure; rows not in use and unavailable figures are left out."""
+
+_Parsed = TypeVar("_Parsed")
 _TRIES = 5
 """A page being written is whole again within microseconds; after these tries the last whole one stands."""
 
@@ -27,13 +44,14 @@ class TornPageError(Exception):
 def parse_page(before: bytes, body: bytes, after: bytes) -> Page | None:
     """Return the page in `body`, or None when it is none of ours (foreign, short, another version, not yet written).
 
-    `before` and `after` are its header, read before and after the body: the reader's half of the sequence lock.
+    `body` is its header and fields; `before` and `after` are its header, read before and after: the reader's half of
+    the sequence lock.
 
     Raises:
         TornPageError: it was being written meanwhile.
 
     """
-    if len(body) < PAGE_BYTES or len(before) < HEADER.size or len(after) < HEADER.size:
+    if len(body) < SCALAR_BYTES or len(before) < HEADER.size or len(after) < HEADER.size:
         return None
     magic, version, count, sequence, pid, published_s = HEADER.unpack_from(body)
     if magic != MAGIC or version != VERSION or count != len(FIELDS):
@@ -43,6 +61,27 @@ def parse_page(before: bytes, body: bytes, after: bytes) -> Page | None:
         raise TornPageError
     values = zip(FIELDS, VALUES.unpack_from(body, HEADER.size), strict=True)
     return Page(pid, published_s, {name: value for name, value in values if not math.isnan(value)})
+
+
+def parse_tables(before: bytes, body: bytes, after: bytes) -> Tables | None:
+    """Return the tables of the page in `body`, all of it, or None when it is none of ours.
+
+    Raises:
+        TornPageError: it was being written meanwhile.
+
+    """
+    if len(body) < PAGE_BYTES or parse_page(before, body, after) is None:
+        return None
+    return {table.name: dict(_rows(table, body)) for table in TABLES}
+
+
+def _rows(table: Table, body: bytes) -> Iterator[tuple[str, dict[str, float]]]:
+    for name, *figures in table.row.iter_unpack(memoryview(body)[table.offset : table.end]):
+        if not name[0]:
+            return
+        named = zip(table.columns, figures, strict=True)
+        text = name.rstrip(b"\0").decode("utf-8", "replace")
+        yield text, {column: figure for column, figure in named if not math.isnan(figure)}
 
 
 class PageReader:
@@ -61,10 +100,15 @@ class PageReader:
         for pid, inode in self._files():
             self._reopen(pid, inode)
         for pid, (_, descriptor) in list(self._open.items()):
-            page = _read_whole(descriptor)
+            page = _read(descriptor, SCALAR_BYTES, parse_page)
             if page is not None and page.pid == pid:
                 self._pages[pid] = page
         return dict(self._pages)
+
+    def tables(self, pid: int) -> Tables | None:
+        """Return the tables of one process's page; None without a whole page. About 50 us with 20 rows in use."""
+        known = self._open.get(pid)
+        return _read(known[1], PAGE_BYTES, parse_tables) if known is not None else None
 
     def forget(self, pid: int) -> None:
         """Let go of a dead process's page, and remove its file, so that it does not come back with the next read."""
@@ -105,12 +149,12 @@ class PageReader:
             os.close(known[1])
 
 
-def _read_whole(descriptor: int) -> Page | None:
+def _read(descriptor: int, size: int, parse: Callable[[bytes, bytes, bytes], _Parsed | None]) -> _Parsed | None:
     for _ in range(_TRIES):
         try:
             before = os.pread(descriptor, HEADER.size, 0)
-            body = os.pread(descriptor, PAGE_BYTES, 0)
-            return parse_page(before, body, os.pread(descriptor, HEADER.size, 0))
+            body = os.pread(descriptor, size, 0)
+            return parse(before, body, os.pread(descriptor, HEADER.size, 0))
         except TornPageError:
             continue
         except OSError:

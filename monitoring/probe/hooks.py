@@ -9,14 +9,9 @@ import threading
 from typing import Any, Callable
 
 from .runtime import RUNTIME, log
+from .tables import HOOK_ROWS
+from .targets import HOOKS
 
-# Module to be hooked -> (our module, its function). Ours are imported only when there is something to hook.
-HOOKS = {
-    "uvicorn.config": ("asgi", "hook_uvicorn"),
-    "gunicorn.workers.gasgi": ("asgi", "hook_gunicorn"),
-    "anyio._backends._asyncio": ("limiter", "hook_anyio"),
-    "sqlalchemy.pool.impl": ("pool", "hook_sqlalchemy"),
-}
 _MARK = "__pinchpoint_probe__"
 
 
@@ -42,13 +37,24 @@ def apply(module: Any) -> None:
     name = module.__name__
     if name not in HOOKS or module.__dict__.get(_MARK):
         return
-    ours, function = HOOKS[name]
-    try:
-        setattr(module, _MARK, True)
-        hook: Callable[[Any], None] = getattr(importlib.import_module("." + ours, __package__), function)
-        hook(module)
-    except Exception as error:
-        log(f"{name} not hooked: {error!r}")
+    setattr(module, _MARK, True)
+    for ours, function in HOOKS[name]:
+        try:
+            hook: Callable[[Any], None] = getattr(importlib.import_module("." + ours, __package__), function)
+            hook(module)
+        except Exception as error:
+            log(f"{name} not hooked: {error!r}")
+            HOOK_ROWS.add(name, _not_hooked)
+        else:
+            HOOK_ROWS.add(name, _hooked)
+
+
+def _hooked(_at: float) -> tuple[float]:
+    return (1.0,)
+
+
+def _not_hooked(_at: float) -> tuple[float]:
+    return (0.0,)
 
 
 class Finder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from .real import RLock
 
 
 class Level:
@@ -12,7 +12,7 @@ class Level:
 
     def __init__(self) -> None:
         # Re-entrant: the garbage collector may return a connection to its pool in the middle of a shift.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.value = 0
         self._area = 0.0
         self._since = 0.0

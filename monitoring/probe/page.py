@@ -7,9 +7,20 @@ import math
 import mmap
 import os
 import struct
-from typing import Mapping
+from typing import Mapping, Sequence
 
-from .layout import FIELDS, HEADER, MAGIC, PAGE_BYTES, PAGE_SUFFIX, SEQUENCE_OFFSET, VALUES, VERSION
+from .layout import (
+    FIELDS,
+    HEADER,
+    MAGIC,
+    PAGE_BYTES,
+    PAGE_SUFFIX,
+    SCALAR_BYTES,
+    SEQUENCE_OFFSET,
+    TABLES,
+    VALUES,
+    VERSION,
+)
 
 _SEQUENCE = struct.Struct("<Q")
 
@@ -38,13 +49,18 @@ class PageFile:
         self._pid = pid
         self._sequence = 0
 
-    def write(self, fields: Mapping[str, float], published_s: float) -> None:
-        """Publish; fields that are left out are unavailable."""
+    def write(self, fields: Mapping[str, float], published_s: float, tables: Sequence[bytes] = ()) -> None:
+        """Publish; fields that are left out are unavailable, tables that are left out stand as they were.
+
+        A table is its rows, packed, and `tables` are in the order of TABLES.
+        """
         values = VALUES.pack(*[fields.get(name, math.nan) for name in FIELDS])
         writing, written = self._sequence + 1, self._sequence + 2
         # Going odd changes the lowest byte only, so a reader sees it whole; it goes even once the values are complete.
         _SEQUENCE.pack_into(self._map, SEQUENCE_OFFSET, writing)
         HEADER.pack_into(self._map, 0, MAGIC, VERSION, len(FIELDS), writing, self._pid, published_s)
-        self._map[HEADER.size : PAGE_BYTES] = values
+        self._map[HEADER.size : SCALAR_BYTES] = values
+        for table, rows in zip(TABLES, tables):
+            self._map[table.offset : table.offset + len(rows)] = rows
         _SEQUENCE.pack_into(self._map, SEQUENCE_OFFSET, written)
         self._sequence = written

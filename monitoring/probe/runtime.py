@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import atexit
 import contextlib
 import os
 import sys
@@ -10,13 +10,13 @@ import time
 from typing import Any, Callable
 
 from .page import PageFile
+from .real import RLock, sleep, start_thread
+from .tables import ALL_ROWS, HOOK_ROWS
 
 PUBLISH_INTERVAL_S = 0.05
+TABLES_EVERY = 5
+"""Tables change more slowly and take longer to write: published every so many times."""
 PAGE_FOLDER_VARIABLE = "PINCHPOINT_PROBE_DIR"
-
-# Taken before anybody (gevent) can replace them: the page must be written by a real thread in real time.
-_sleep = time.sleep
-_start_thread = _thread.start_new_thread
 
 
 def log(message: str) -> None:
@@ -57,6 +57,10 @@ class Hook:
         if self.alive:
             fields.update(mine)
 
+    def state(self, _at: float) -> tuple[float]:
+        """Return the hook's row of the page."""
+        return (float(self.alive),)
+
     def reset(self) -> None:
         """Start afresh in a forked child."""
         self.safely(self._reset)
@@ -69,10 +73,14 @@ class Runtime:
         self.folder = folder
         self.hooks: list[Hook] = []
         self.active = False
+        self._page: PageFile | None = None
+        self._round = 0
+        self._publishing = RLock()
 
     def add(self, hook: Hook) -> None:
         """Publish this hook's fields from now on."""
         self.hooks.append(hook)
+        HOOK_ROWS.add(hook.name, hook.state)
 
     def activate(self) -> None:
         """Open the page and start publishing: this process serves requests. Calling it again costs nothing.
@@ -85,30 +93,47 @@ class Runtime:
         if not self.folder:
             return
         try:
-            page = PageFile(self.folder, os.getpid())
+            self._page = page = PageFile(self.folder, os.getpid())
             self.publish(page)
-            _start_thread(self._run, (page,))
+            start_thread(self._run, (page,))
+            atexit.register(self._last_words, page)
         except Exception as error:
             log(f"no page: {error!r}")
 
     def publish(self, page: PageFile) -> None:
-        """Write every available field once."""
-        at = time.monotonic()
-        fields: dict[str, float] = {}
-        for hook in self.hooks:
-            hook.fill(fields, at)
-        page.write(fields, at)
+        """Write every available field once, and the tables now and then."""
+        with self._publishing:
+            at = time.monotonic()
+            fields: dict[str, float] = {}
+            for hook in list(self.hooks):
+                hook.fill(fields, at)
+            due = self._round % TABLES_EVERY == 0
+            self._round += 1
+            page.write(fields, at, [rows.pack(at) for rows in ALL_ROWS] if due else ())
 
     def after_fork(self) -> None:
         """Forget the parent's page and figures: the child has its own, if it ever serves."""
         self.active = False
+        self._page = None
+        self._round = 0
+        self._publishing = RLock()
+        for rows in ALL_ROWS:
+            rows.after_fork()
         for hook in self.hooks:
             hook.reset()
 
+    def _last_words(self, page: PageFile) -> None:
+        """Publish once more on the way out: what happened since the last time counts as well."""
+        if page is not self._page:  # of the process that forked this one
+            return
+        with contextlib.suppress(Exception):
+            self._round = 0
+            self.publish(page)
+
     def _run(self, page: PageFile) -> None:
         try:
-            while True:
-                _sleep(PUBLISH_INTERVAL_S)
+            while page is self._page:
+                sleep(PUBLISH_INTERVAL_S)
                 self.publish(page)
         except Exception as error:
             # An interpreter on its way out takes its modules away from under this thread.

@@ -8,11 +8,12 @@ Counters are cumulative since the process (or machine) started, so a lost line l
 | `events.jsonl` | `EventRow` | the engine: phases, steps, children, notes |
 | `server.jsonl` | `SampleRow`, 10 Hz | the sampler thread |
 | `client-<k>.jsonl` | `DigestRow`, 1 s and at every segment change | load process k |
+| `awaits.jsonl` | `AwaitRow`, 1 s per process that has an event loop | the sampler thread |
 | `run.json` | configuration; diagnosis reads only its `load` and `slo` | the engine |
 | `label.json` | what was injected on purpose (`--fault`); diagnosis never reads it | the engine |
 """
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class NameRow(TypedDict):
@@ -116,6 +117,29 @@ class ProcessRow(TypedDict):
     probe: dict[str, float] | None
     """Fields of the probe page (names in `monitoring/probe/layout.py`), unavailable ones left out."""
     probe_age_s: float | None
+    tables: NotRequired[dict[str, dict[str, dict[str, float]]] | None]
+    """Tables of the probe page: table -> row -> column -> figure. At most 2 Hz; left out or null in between."""
+    thread_states: NotRequired[dict[str, int] | None]
+    """Cumulative counts of 20 Hz looks at all threads but idle ones: running, runnable, gil, lock, sleep, socket, disk,
+    idle, other; `samples` is their sum. Null where the kernel names no waiting place."""
+    peers: NotRequired[dict[str, int] | None]
+    """Looks (of `thread_states`) that met a thread waiting on a socket, by the socket's peer (`127.0.0.1:5432`)."""
+
+
+class AwaitRow(TypedDict):
+    """What the tasks of one process's event loop awaited since its last row: METHOD §6.1's task view."""
+
+    t_s: float
+    pid: int
+    ticks: int
+    """Looks taken since the last row."""
+    tasks: int
+    """Tasks alive, summed over the looks."""
+    walked: int
+    """Tasks whose await chain was walked, at most a cap per look; shares are of these."""
+    stacks: dict[str, int]
+    """Folded await chain -> times met. Root first, `;` between frames, as in the other profiles: the route, then frames
+    `function (file:line)`, and what the innermost one waits for."""
 
 
 class SampleRow(TypedDict):

@@ -22,7 +22,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Any]]
     found: list[Any] = []
     (tmp_path / f"{NAME}.py").write_text("VALUE = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(hooks, "HOOKS", {NAME: ("asgi", "hook_victim")})
+    monkeypatch.setattr(hooks, "HOOKS", {NAME: (("asgi", "hook_victim"),)})
     monkeypatch.setattr(asgi, "hook_victim", found.append, raising=False)
     monkeypatch.setattr(sys, "meta_path", [hooks.Finder(), *sys.meta_path])
     yield found
