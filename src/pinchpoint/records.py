@@ -84,6 +84,32 @@ class PoolFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteFigures:
+    """One route in one window, as the server saw it, summed over the workers."""
+
+    name: str
+    """`GET /items/{id}`."""
+    requests_rps: float
+    service_ms: float | None
+    """Mean time from entry to the end of the response."""
+    responses_4xx: float
+    responses_5xx: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFigures:
+    """Calls to one database, service or mail server in one window, summed over the workers."""
+
+    name: str
+    """Kind and address: `http 127.0.0.1:9000`."""
+    calls_rps: float
+    call_ms: float | None
+    active: float | None
+    """Mean number of calls in progress."""
+    errors: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFigures:
     """One worker process in one window."""
 
@@ -132,7 +158,26 @@ class ServerFigures:
     off_loop_cpu_cores: float | None
     """CPU of the workers' threads other than the loop threads."""
     pools: dict[str, PoolFigures] = field(default_factory=dict)
-    """`db` (connection pool) and `threadpool` (anyio tokens)."""
+    """By kind, over all of that kind: `db` (connections), `threadpool` (anyio tokens), `slots` (threads or connections
+    a worker serves with), `http` (connections of HTTP clients), `executor` (thread pools of the app), `lock`."""
+    gates: dict[str, PoolFigures] = field(default_factory=dict)
+    """Each pool by itself, as the app made them: `db-pool postgresql 127.0.0.1:5432/shop`."""
+    routes: list[RouteFigures] = field(default_factory=list)
+    """Busiest (requests times service time) first."""
+    calls: list[PeerFigures] = field(default_factory=list)
+    """Longest total time first."""
+    thread_states: dict[str, float] = field(default_factory=dict)
+    """Shares of the looks at threads that were not idle, by state; see `rows.ProcessRow.thread_states`."""
+    socket_peers: dict[str, float] = field(default_factory=dict)
+    """Shares of the same looks that met a thread waiting on a socket, by its peer."""
+    queue_ms: float | None = None
+    """Mean wait from accepted or parsed by the server to the app's entry."""
+    http_ms_per_request: float | None = None
+    http_calls_per_request: float | None = None
+    sqlite_busy: float | None = None
+    """Mean number of calls that SQLite's lock holds up."""
+    hooks_off: list[str] = field(default_factory=list)
+    """Signals of the probe that switched themselves off."""
     psi: dict[str, float] = field(default_factory=dict)
     """Share of wall time: `cpu_some`, `io_some`, `io_full`, `memory_some`, `memory_full`."""
     foreign_cpu_cores: float | None = None

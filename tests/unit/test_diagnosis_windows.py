@@ -148,7 +148,7 @@ def test_a_quota_cuts_the_allowed_cores() -> None:
 def test_threads_queueing_behind_each_other_do_not_fill_a_core() -> None:
     """0.6 running and 0.9 runnable with nobody else about: 60 % in use; with a neighbour of 0.3 it is 90 %."""
     rows = [sample(0.0, process(1, 0.0, runq_s=0.0)), sample(1.0, process(1, 0.6, runq_s=0.9), busy_s=0.6)]
-    alone = server_figures(Samples(rows), [], 0.0, 1.0)
+    alone = replace(server_figures(Samples(rows), [], 0.0, 1.0), foreign_cpu_cores=0.0)
     step: Any = SimpleNamespace(server=alone, client=SimpleNamespace(cpu_share=0.4))
     crowded: Any = SimpleNamespace(server=replace(alone, foreign_cpu_cores=0.3), client=step.client)
     machine = Machine(cores=1.0, shared=False)
@@ -156,6 +156,26 @@ def test_threads_queueing_behind_each_other_do_not_fill_a_core() -> None:
     assert cpu_use(step, machine) == pytest.approx(0.6)
     assert cpu_use(crowded, machine) == pytest.approx(0.9)
     assert cpu_use(step, Machine(cores=1.0, shared=True)) == pytest.approx(1.0)
+
+
+def test_without_run_queue_figures_nothing_is_made_up() -> None:
+    """Pressure stands in for the run queue; with neither, a busy neighbour leaves the use unknown, an idle one not."""
+    rows = [sample(0.0, process(1, 0.0)), sample(1.0, process(1, 0.6), busy_s=0.6)]
+    alone = replace(server_figures(Samples(rows), [], 0.0, 1.0), runq_cores=None, foreign_cpu_cores=0.0, psi={})
+    crowded, pressed = (
+        replace(alone, foreign_cpu_cores=0.3),
+        replace(alone, foreign_cpu_cores=0.3, psi={"cpu_some": 0.2}),
+    )
+    machine, client = Machine(cores=1.0, shared=False), SimpleNamespace(cpu_share=0.4)
+
+    def use(server: Any) -> float | None:
+        step: Any = SimpleNamespace(server=server, client=client)
+        return cpu_use(step, machine)
+
+    assert use(alone) == pytest.approx(0.6)
+    assert use(crowded) is None
+    assert use(pressed) == pytest.approx(0.8)
+    assert use(replace(crowded, cpu_cores=0.95)) == pytest.approx(0.95)
 
 
 def test_memory_is_summed_only_over_a_whole_set_of_processes() -> None:

@@ -108,9 +108,9 @@ def _per_worker(server: ServerFigures) -> float:
 def gil_wait(server: ServerFigures) -> float | None:
     """Share of time that the loop's thread waited for the GIL: what is left of its busy time."""
     busy, blocked = server.loop_busy, server.loop_blocked
-    if busy is None or blocked is None or server.loop_cpu_cores is None:
+    if busy is None or blocked is None or server.loop_cpu_cores is None or server.loop_runq_cores is None:
         return None
-    wanted = (server.loop_cpu_cores + (server.loop_runq_cores or 0.0)) / loop_threads(server)
+    wanted = (server.loop_cpu_cores + server.loop_runq_cores) / loop_threads(server)
     return max(0.0, busy - blocked - wanted)
 
 

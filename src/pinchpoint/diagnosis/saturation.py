@@ -17,6 +17,10 @@ POOL_WAITING = 0.5
 """Mean number of requests waiting for the pool that counts as a queue."""
 
 
+NOBODY_ELSE_CORES = 0.05
+"""Cores used by others on the machine, below which nobody can have kept the target waiting for long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What the target may run on."""
@@ -33,11 +37,26 @@ def cpu_use(step: Step, machine: Machine) -> float | None:
     Of the run-queue wait only as much counts as others used: threads of the target that wait for each other queue at
     half load already (M/M/1: rho / (1 - rho) runnable), so that wait is no use of the core.
     """
-    server = step.server
-    if server.cpu_cores is None or not machine.cores:
+    alone = running_use(step.server, machine.cores)
+    if alone is None or machine.cores is None or alone >= CPU_SATURATED:
+        return None if alone is None else min(1.0, alone)
+    stolen = _stolen_cores(step, machine)
+    return None if stolen is None else min(1.0, alone + stolen / machine.cores)
+
+
+def _stolen_cores(step: Step, machine: Machine) -> float | None:
+    """Return how many cores' worth of time the target was kept waiting by others; None when nothing tells."""
+    foreign = step.server.foreign_cpu_cores
+    generator = step.client.cpu_share if machine.shared else 0.0
+    if foreign is None or generator is None:
         return None
-    others = (server.foreign_cpu_cores or 0.0) + ((step.client.cpu_share or 0.0) if machine.shared else 0.0)
-    return min(1.0, (server.cpu_cores + min(server.runq_cores or 0.0, others)) / machine.cores)
+    others, waited = foreign + generator, step.server.runq_cores
+    if waited is None:
+        # A kernel without schedstat: pressure says for which share of the time somebody waited (DESIGN §6).
+        waited = step.server.psi.get("cpu_some")
+    if waited is None:
+        return 0.0 if others < NOBODY_ELSE_CORES else None
+    return min(waited, others)
 
 
 def running_use(server: ServerFigures, cores: float | None) -> float | None:
@@ -56,7 +75,10 @@ def loop_use(server: ServerFigures) -> float | None:
         return server.loop_busy
     if server.loop_cpu_cores is None:
         return None
-    return min(1.0, (server.loop_cpu_cores + (server.loop_runq_cores or 0.0)) / loop_threads(server))
+    running = server.loop_cpu_cores / loop_threads(server)
+    if server.loop_runq_cores is None:
+        return min(1.0, running) if running >= LOOP_SATURATED else None
+    return min(1.0, running + server.loop_runq_cores / loop_threads(server))
 
 
 def loop_running(server: ServerFigures) -> float | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pinchpoint.diagnosis.probe_tables import probe_tables
 from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.records import PoolFigures, ServerFigures, WorkerFigures
 from pinchpoint.rows import DigestRow, HostRow, ProcessRow, SampleRow
@@ -19,6 +20,9 @@ SAMPLE_INTERVAL_S = 0.1
 
 MIN_LOOKS = 20
 """Looks at a loop thread needed before their shares mean anything: the standard error of a half is then 0.11."""
+
+STANDING_STILL = ("sleep", "socket", "disk")
+"""States of a loop's thread, seen from outside, in which a call inside the loop blocks it."""
 
 PSS_LOOK_BACK_S = 2.0
 """PSS is read at most once a second per process, so a short window may hold no reading of one."""
@@ -95,10 +99,13 @@ class Track:
         which is computing and not a blocking call (METHOD §3.2).
         """
         busy, cpu, runq = self.loop_busy(), self.rate("loop_cpu_s"), self.rate("loop_runq_s")
-        if busy is None or cpu is None:
+        looks = self.looks()
+        if busy is None:
             return None
-        futex = (self.looks() or {}).get("futex", 0.0)
-        return max(0.0, busy - cpu - (runq or 0.0) - futex)
+        if cpu is None or runq is None:
+            # Starved of CPU and blocked would look the same; the looks tell them apart.
+            return None if looks is None else sum(looks.get(state, 0.0) for state in STANDING_STILL)
+        return max(0.0, busy - cpu - runq - (looks or {}).get("futex", 0.0))
 
 
 def _difference(before: object, after: object) -> float | None:
@@ -190,7 +197,9 @@ def server_figures(
         **_requests(workers, total),
         **_database(workers, total),
         **_machine(rows, found, digests, seconds),
-        pools={name: pool for name in ("db", "threadpool") if (pool := _pool(workers, total, name)) is not None},
+        **_outgoing(total),
+        **probe_tables(rows),
+        pools={name: pool for name in POOLS if (pool := _pool(workers, total, name)) is not None},
         rss_bytes=_sum(_mean(track.rss) for track in found),
         pss_bytes=_pss(found, samples.between(t0_s - PSS_LOOK_BACK_S, t1_s)),
         workers_died=workers_died,
@@ -262,6 +271,7 @@ def _database(workers: Sequence[Track], total: Total) -> dict[str, Any]:
         "db_calls_per_request": _per(total("db_calls"), done),
         "db_active": _sum(track.probe_rate("db_active_s") for track in workers),
         "db_embedded": all(value > 0 for value in embedded) if embedded else None,
+        "sqlite_busy": _sum(track.probe_rate("sqlite_busy_s") for track in workers),
     }
 
 
@@ -269,23 +279,53 @@ def _in_ms(seconds: float | None) -> float | None:
     return None if seconds is None else seconds * MS_PER_S
 
 
+def _outgoing(total: Total) -> dict[str, Any]:
+    done = total("requests_done")
+    return {
+        "queue_ms": _in_ms(_per(total("queue_s"), total("queue_n"))),
+        "http_ms_per_request": _in_ms(_per(total("http_s"), done)),
+        "http_calls_per_request": _per(total("http_calls"), done),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFields:
+    """Names among the page's fields of one kind of pool."""
+
+    prefix: str
+    size: str = "size"
+    taken: str = "taken"
+    held: str = "hold_s"
+    timeouts: str | None = "timeouts"
+
+
+POOLS = {
+    "db": PoolFields("pool", taken="checkouts"),
+    # Tokens count no hold time of their own: it is the integral of those out.
+    "threadpool": PoolFields("tokens", size="total", held="busy_s", timeouts=None),
+    "slots": PoolFields("slots"),
+    "http": PoolFields("http_pool"),
+    "executor": PoolFields("executor"),
+    "lock": PoolFields("lock"),
+}
+
+
 def _pool(workers: Sequence[Track], total: Total, name: str) -> PoolFigures | None:
-    database = name == "db"
-    prefix = "pool" if database else "tokens"
-    size = _sum(track.gauge("pool_size" if database else "tokens_total") for track in workers)
+    fields = POOLS[name]
+    prefix = fields.prefix
+    size = _sum(track.gauge(f"{prefix}_{fields.size}") for track in workers)
     busy = _sum(track.probe_rate(f"{prefix}_busy_s") for track in workers)
-    taken = total("pool_checkouts" if database else "tokens_taken")
+    taken = total(f"{prefix}_{fields.taken}")
     if size is None and busy is None:
         return None
-    held = total("pool_hold_s") if database else total("tokens_busy_s")
     return PoolFigures(
         size=size,
         busy=busy,
         waiting=_sum(track.probe_rate(f"{prefix}_waiting_s") for track in workers),
         wait_ms=_in_ms(_per(total(f"{prefix}_wait_s"), taken)),
-        hold_ms=_in_ms(_per(held, taken)),
+        hold_ms=_in_ms(_per(total(f"{prefix}_{fields.held}"), taken)),
         checkouts_per_request=_per(taken, total("requests_done")),
-        timeouts=total("pool_timeouts") if database else None,
+        timeouts=total(f"{prefix}_{fields.timeouts}") if fields.timeouts else None,
     )
 
 
@@ -319,8 +359,10 @@ def _foreign(
     target = _sum(track.delta("cpu_s") for track in found)
     if busy is None or target is None:
         return None
-    collector = _difference(rows[0]["collector_cpu_s"], rows[-1]["collector_cpu_s"]) or 0.0
-    generator = generator_cores(digests, rows[0]["t_s"], rows[-1]["t_s"]) or 0.0
+    collector = _difference(rows[0]["collector_cpu_s"], rows[-1]["collector_cpu_s"])
+    generator = generator_cores(digests, rows[0]["t_s"], rows[-1]["t_s"])
+    if collector is None or generator is None:
+        return None
     return max(0.0, (busy - target - collector) / seconds - generator)
 
 
