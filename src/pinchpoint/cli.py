@@ -206,6 +206,46 @@ def runs(folder: Annotated[Path, typer.Argument(help="Where the runs are.")] = R
     _Result().print(table)
 
 
+@app.command(rich_help_panel="Watch")
+def exporter(
+    *,
+    pid: Annotated[
+        int | None, typer.Option(min=1, help="A running server: its process and all it started are seen from outside.")
+    ] = None,
+    pages: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder of the probe's pages; default: as in `probe-env`.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.")] = 9464,
+    print_dashboard: Annotated[bool, typer.Option(help="Print the Grafana dashboard as JSON and leave.")] = False,
+) -> None:
+    """Serve the figures of a running server to Prometheus, until Ctrl-C.
+
+    To see inside it, start the server with the probe, which changes nothing in its code or its environment:
+
+        eval "$(pinchpoint probe-env)"      then, in the same shell,      uvicorn app:app
+
+    Without the probe, `--pid` gives what is seen from outside. docs/metrics.md lists the metrics.
+    """
+    from pinchpoint.commands.exporter import run_exporter  # noqa: PLC0415
+    from pinchpoint.monitoring.exporter import dashboard  # noqa: PLC0415
+
+    if print_dashboard:
+        _show_json(dashboard())
+        return
+    run_exporter(pid, pages, host, port, talk)
+
+
+@app.command("probe-env", rich_help_panel="Watch")
+def probe_env(
+    pages: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the probe's pages.")] = None,
+) -> None:
+    """Print shell commands that put the probe into any server started afterwards: eval "$(pinchpoint probe-env)"."""
+    from pinchpoint.commands.exporter import probe_exports  # noqa: PLC0415
+
+    typer.echo(probe_exports(pages))
+
+
 def _wrote(paths: dict[str, Path]) -> None:
     for path in paths.values():
         talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
