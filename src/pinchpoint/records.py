@@ -157,6 +157,8 @@ class ServerFigures:
     """True when the database runs inside the worker (SQLite)."""
     off_loop_cpu_cores: float | None
     """CPU of the workers' threads other than the loop threads."""
+    has_loop: bool | None = None
+    """False when the probe saw workers serve without an event loop (WSGI); None without a probe."""
     pools: dict[str, PoolFigures] = field(default_factory=dict)
     """By kind, over all of that kind: `db` (connections), `threadpool` (anyio tokens), `slots` (threads or connections
     a worker serves with), `http` (connections of HTTP clients), `executor` (thread pools of the app), `lock`."""

@@ -11,6 +11,16 @@ from pinchpoint.records import Advice, Resource, ServerFigures
 POOL_FACTOR = 2.0
 """Doubling a pool is the usual next size; more needs a measurement of its own."""
 
+POOL_KNOBS = {
+    "db-pool": ("db", "pool_size + max_overflow"),
+    "threadpool": ("threadpool", "threadpool tokens (anyio limiter)"),
+    "executor": ("executor", "max_workers of the ThreadPoolExecutor"),
+    "http-pool": ("http", "the connection limit of the HTTP client"),
+    "worker-slots": ("slots", "the threads (--threads) or workers that serve"),
+    "lock": ("lock", "what the semaphore admits"),
+}
+"""Row of the ledger -> its figures in a step, and what makes it larger."""
+
 RESTART_SHARE = 0.5
 """Restart a leaking worker when it has used half of what is free."""
 
@@ -22,7 +32,7 @@ def advise(facts: Facts, candidate: Candidate | None, ceiling: float | None, wal
     """Return advice for the verdict, most effective first."""
     if candidate is None:
         return _without_bottleneck(facts, wall)
-    makers = {"pool": _pool, "cpu": _cpu, "blocking": _blocking, "io": _database, "memory": _memory}
+    makers = {"pool": _pool, "cpu": _cpu, "blocking": _blocking, "io": _database, "memory": _memory, "lock": _lock}
     maker = makers.get(candidate.class_)
     return maker(facts, candidate, ceiling, wall) if maker is not None else []
 
@@ -41,8 +51,9 @@ def _gain(ceiling: float | None, wanted: float, wall: Resource | None) -> str | 
 
 def _pool(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
     database = candidate.cause == "db-pool"
+    key, knob = POOL_KNOBS.get(candidate.resource or "", (None, ""))
     limit = facts.ladder.limit
-    pool = limit.server.pools.get("db" if database else "threadpool") if limit is not None else None
+    pool = limit.server.pools.get(key) if limit is not None and key is not None else None
     if limit is None or pool is None or not pool.size:
         return []
     workers = loop_threads(limit.server)
@@ -51,7 +62,6 @@ def _pool(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resou
     if wall is not None and wall.ceiling_rps and ceiling:
         factor = min(POOL_FACTOR, max(1.0, wall.ceiling_rps / ceiling))
     target = max(each + 1, math.ceil(each * factor))
-    knob = "pool_size + max_overflow" if database else "threadpool tokens (anyio limiter)"
     where = " in each worker" if workers > 1 else ""
     text = f"Raise {knob}{where} from {each:g} to {target:g}."
     found = [Advice(text, knob, f"{each:g}", f"{target:g}", _gain(ceiling, target / each, wall))]
@@ -133,7 +143,10 @@ def _blocking(facts: Facts, _candidate: Candidate, ceiling: float | None, _wall:
     ]
 
 
-def _database(facts: Facts, _candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
+def _database(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
+    if candidate.cause == "downstream":
+        text = "Call it less (cache, batch), or make it faster: the app cannot go faster than what it waits for."
+        return [Advice(text, "calls per request", None, None, "in proportion to the time saved")]
     cost = facts.low(lambda server: server.db_ms_per_request)
     text = f"Make the statement cheaper (index, fewer rows, cache): it takes {ms(cost)} of a request at low load."
     return [
@@ -152,6 +165,13 @@ def _database(facts: Facts, _candidate: Candidate, ceiling: float | None, wall: 
             "none",
         ),
     ]
+
+
+def _lock(_facts: Facts, candidate: Candidate, _ceiling: float | None, _wall: Resource | None) -> list[Advice]:
+    text = "Hold it for less time (nothing awaited, called or computed inside), or give each key a lock of its own."
+    found = [Advice(text, candidate.cause, None, None, "in proportion to the time saved")]
+    text = "More workers, threads or connections do not help: they would wait for the same lock."
+    return [*found, Advice(text, None, None, None, "none")]
 
 
 def _memory(facts: Facts, _candidate: Candidate, _ceiling: float | None, _wall: Resource | None) -> list[Advice]:

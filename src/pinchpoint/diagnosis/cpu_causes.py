@@ -1,7 +1,7 @@
 """Which kind of CPU limit: the causes of class `cpu`, from the most external to the most ordinary."""
 
 from pinchpoint.diagnosis.facts import Facts
-from pinchpoint.diagnosis.saturation import LOOP_SATURATED, loop_threads, loop_use
+from pinchpoint.diagnosis.saturation import LOOP_SATURATED, ONE_GIL, loop_threads, loop_use, worker_full
 from pinchpoint.records import Evidence, ServerFigures, Step
 
 THROTTLED = 0.2
@@ -24,9 +24,6 @@ THREADS_SHARE = 0.6
 
 GIL_WAIT = 0.3
 """Share of time the loop was busy, yet neither ran nor was runnable nor blocked: it waited for the GIL."""
-
-ONE_GIL = (0.85, 1.15)
-"""Cores per worker that one GIL hands out. Below, threads wait for something else; above, native code runs, too."""
 
 
 def cpu_cause(facts: Facts, step: Step, *, cores_full: bool) -> tuple[str, list[Evidence]]:
@@ -90,7 +87,8 @@ def _idle_cores(facts: Facts, step: Step) -> float | None:
     server = step.server
     if facts.cores is None or server.cpu_cores is None:
         return None
-    full = loop_threads(server) if (loop_use(server) or 0.0) >= LOOP_SATURATED else 0
+    all_full = (loop_use(server) or 0.0) >= LOOP_SATURATED or worker_full(server)
+    full = loop_threads(server) if all_full else 0
     generator = step.client.cpu_share or 0.0
     return facts.cores - max(server.cpu_cores, float(full)) - (server.foreign_cpu_cores or 0.0) - generator
 

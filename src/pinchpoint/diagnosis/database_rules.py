@@ -1,6 +1,6 @@
 """io/slow-query: a statement that fills the database, wherever the database runs."""
 
-from pinchpoint.diagnosis.facts import Candidate, Facts, margin
+from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.readings import blocked, db_growth, evidence, net_db_ms, per_request_ms
 from pinchpoint.diagnosis.saturation import (
     CPU_SATURATED,
@@ -65,7 +65,14 @@ def remote_database(facts: Facts, step: Step) -> Candidate | None:
     )
     strength = max(margin(grown, DB_GROWTH, 3.0), 0.5 if crowded else 0.0)
     return Candidate(
-        "io", "slow-query", summary, "db", ("db-pool", "threadpool", "loop", "cpu"), found, strength, agrees=True
+        "io",
+        "slow-query",
+        summary,
+        "db",
+        ("db-pool", "threadpool", "loop", "cpu", *FRONT),
+        found,
+        strength,
+        agrees=True,
     )
 
 

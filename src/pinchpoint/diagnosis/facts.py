@@ -19,6 +19,9 @@ from pinchpoint.records import (
     Validity,
 )
 
+FRONT = ("worker-slots", "executor", "http-pool")
+"""Rows of the ledger that fill up behind whatever is deeper."""
+
 
 @dataclass(frozen=True)
 class Facts:

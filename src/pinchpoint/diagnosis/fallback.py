@@ -1,7 +1,19 @@
 """The app is too slow although nothing is full (question 3 of DESIGN §3): the dominant time names the class."""
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
-from pinchpoint.diagnosis.time_shares import BLOCKED, COMPUTE, DATABASE, POOL_WAIT, TOKENS, dominant
+from pinchpoint.diagnosis.time_shares import (
+    BLOCKED,
+    COMPUTE,
+    DATABASE,
+    DOWNSTREAM,
+    HTTP_POOL_WAIT,
+    LOCK_WAIT,
+    POOL_WAIT,
+    SLOT_WAIT,
+    THREAD_WAIT,
+    TOKENS,
+    dominant,
+)
 from pinchpoint.diagnosis.words import ms
 from pinchpoint.records import BottleneckClass, Evidence
 
@@ -14,6 +26,11 @@ CLASS_OF_PART: dict[str, tuple[BottleneckClass, str, str]] = {
     BLOCKED: ("blocking", "sync-call", "loop"),
     POOL_WAIT: ("pool", "db-pool", "db-pool"),
     TOKENS: ("pool", "threadpool", "threadpool"),
+    THREAD_WAIT: ("pool", "threadpool", "executor"),
+    DOWNSTREAM: ("io", "downstream", "downstream"),
+    HTTP_POOL_WAIT: ("pool", "http-pool", "http-pool"),
+    LOCK_WAIT: ("lock", "python-lock", "lock"),
+    SLOT_WAIT: ("pool", "worker-slots", "worker-slots"),
 }
 
 

@@ -23,7 +23,10 @@ FIT_HIGHEST_USE = 0.97
 MIN_HELD = 1e-4
 """Mean members of a pool in use below which its demand is noise."""
 
-DEPTH = {"loop": 2, "threadpool": 3, "db-pool": 4, "db": 5, "cpu": 6, "memory": 7}
+DEPTH = {
+    "worker-slots": 1, "loop": 2, "threadpool": 3, "executor": 3, "db-pool": 4, "http-pool": 4, "lock": 5, "db": 5,
+    "downstream": 5, "cpu": 6, "memory": 7,
+}  # fmt: skip
 """A resource held while waiting for another has the smaller number (layered queueing, METHOD §4.1)."""
 
 
@@ -38,6 +41,10 @@ def build_ledger(sorted_out: Ladder, machine: Machine, leak: Growth | None) -> l
         _loop(sorted_out, limit, low),
         _held(limit, low, "threadpool", "threadpool", "tokens"),
         _held(limit, low, "db", "db-pool", "connections"),
+        _held(limit, low, "slots", "worker-slots", "slots"),
+        _held(limit, low, "executor", "executor", "threads"),
+        _held(limit, low, "http", "http-pool", "connections"),
+        _held(limit, low, "lock", "lock", "holders"),
         _database(limit, low),
         _memory(limit, leak),
     ]

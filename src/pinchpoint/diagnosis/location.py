@@ -19,6 +19,8 @@ KNOBS = {
     "db-pool": "pool_size + max_overflow",
     "threadpool": "threadpool tokens (anyio limiter)",
     "too-few-workers": "workers",
+    "worker-slots": "workers x threads",
+    "http-pool": "connection limit of the HTTP client",
 }
 
 PROFILE_OF: dict[str, tuple[ProfileKind, ...]] = {"cpu": ("cpu",), "blocking": ("wall", "cpu"), "io": ("wall", "cpu")}

@@ -7,8 +7,15 @@ from collections.abc import Callable
 
 from pinchpoint.diagnosis.cpu_causes import cpu_cause, gil_full
 from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database
-from pinchpoint.diagnosis.facts import Candidate, Facts, margin
-from pinchpoint.diagnosis.pool_rules import connection_pool, threadpool
+from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
+from pinchpoint.diagnosis.pool_rules import (
+    client_pool,
+    connection_pool,
+    executor,
+    lock,
+    threadpool,
+    worker_slots,
+)
 from pinchpoint.diagnosis.readings import (
     BLOCKED_SHARE,
     blocked,
@@ -21,6 +28,7 @@ from pinchpoint.diagnosis.saturation import (
     cpu_use,
     loop_threads,
     loop_use,
+    worker_full,
 )
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
@@ -105,7 +113,8 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     cores_full = use is not None and use >= CPU_SATURATED
     loop_full = loop is not None and loop >= LOOP_SATURATED and not blocked(server) and _loop_computes(server)
     locked = gil_full(server)
-    if not (cores_full or loop_full or locked) or _storm(
+    worker = worker_full(server)
+    if not (cores_full or loop_full or locked or worker) or _storm(
         facts, step, lambda s: max(cpu_use(s, facts.machine) or 0.0, loop_use(s.server) or 0.0)
     ):
         return None
@@ -120,18 +129,21 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
         )
     cost = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
     at_limit = per_request_ms(server.cpu_cores, server)
-    where = _where(facts, cause, loop_full=loop_full, locked=locked)
+    where = _where(facts, cause, loop_full=loop_full, locked=locked, worker=worker and not cores_full)
     spent = f"; a request costs {show_ms(at_limit or cost)} of CPU" if (at_limit or cost) is not None else ""
     strength = max(
         margin(use, CPU_SATURATED, 1.0) if cores_full else 0.0,
         margin(loop, LOOP_SATURATED, 1.0) if loop_full or locked else 0.0,
+        0.5 if worker else 0.0,
     )
-    names = ("loop", "cpu", "db-pool", "threadpool", "db")
+    names = ("loop", "cpu", "db-pool", "threadpool", "db", *FRONT)
     resource = "loop" if (loop_full or locked) and facts.resource("loop") is not None else "cpu"
     return Candidate("cpu", cause, f"CPU binds: {where}{spent}.", resource, names, found, strength, agrees=True)
 
 
-def _where(facts: Facts, cause: str, *, loop_full: bool, locked: bool) -> str:
+def _where(facts: Facts, cause: str, *, loop_full: bool, locked: bool, worker: bool) -> str:
+    if worker:
+        return "a worker computes without a pause, and its GIL gives it no more than one core"
     if locked and cause == "gil":
         return "Python code in threads holds the GIL all the time, so a worker gets no more than one core"
     if locked:
@@ -160,7 +172,11 @@ RULES: tuple[Rule, ...] = (
     database_on_loop,
     blocking_call,
     cpu,
+    lock,
+    client_pool,
     connection_pool,
+    executor,
     threadpool,
+    worker_slots,
 )
 """Deepest first; a new class takes its place by what it is held behind."""

@@ -86,6 +86,35 @@ def loop_running(server: ServerFigures) -> float | None:
     return None if server.loop_cpu_cores is None else server.loop_cpu_cores / loop_threads(server)
 
 
+ONE_GIL = (0.85, 1.15)
+"""Cores per worker that one GIL hands out. Below, threads wait for something else; above, native code runs, too."""
+
+
+def worker_full(server: ServerFigures) -> bool:
+    """Return True when the busiest worker that serves without an event loop computes all the time: one GIL's worth."""
+    if server.has_loop is not False:
+        return False
+    known = [worker for worker in server.per_worker if worker.cpu_cores is not None]
+    if not known:
+        return False
+    busiest = max(known, key=lambda worker: worker.cpu_cores or 0.0)
+    wanted = (busiest.cpu_cores or 0.0) + (busiest.runq_share or 0.0)
+    slots = server.pools.get("slots")
+    single = slots is not None and slots.size == len(server.per_worker)
+    low, high = ONE_GIL
+    # Threads that wait for each other's GIL are not runnable; those that wait for a core are, and may be many.
+    return wanted >= low and (single or (busiest.cpu_cores or 0.0) <= high)
+
+
+def slots_full(server: ServerFigures) -> bool:
+    """Return True when every slot that workers serve with is taken and requests queue, in the worker or before it."""
+    slots = server.pools.get("slots")
+    use = pool_use(slots)
+    if slots is None or use is None or use < POOL_FULL:
+        return False
+    return (slots.waiting or 0.0) + (server.listen_queue or 0.0) >= POOL_WAITING
+
+
 def pool_use(pool: PoolFigures | None) -> float | None:
     """Mean members in use as a share of the pool's size."""
     if pool is None or pool.busy is None or not pool.size:
@@ -105,5 +134,7 @@ def saturated(step: Step, machine: Machine) -> bool:
     return (
         (cpu_use(step, machine) or 0.0) >= CPU_SATURATED
         or (loop_use(server) or 0.0) >= LOOP_SATURATED
+        or worker_full(server)
+        or slots_full(server)
         or any(pool_full(pool) for pool in server.pools.values())
     )

@@ -19,6 +19,11 @@ POOL_WAIT = "pool wait"
 DATABASE = "database"
 HELD_IDLE = "held idle"
 TOKENS = "threadpool wait"
+THREAD_WAIT = "executor wait"
+DOWNSTREAM = "downstream"
+HTTP_POOL_WAIT = "client pool wait"
+LOCK_WAIT = "lock wait"
+SLOT_WAIT = "worker slot wait"
 UNEXPLAINED = "unexplained"
 
 MS_PER_S = 1000.0
@@ -72,7 +77,12 @@ def _parts(step: Step) -> dict[str, float]:
     if service is None:
         parts[UNEXPLAINED] = client
         return parts
-    parts[ACCEPT] = max(0.0, client - service)
+    queue = min(step.server.queue_ms or 0.0, max(0.0, client - service))
+    if step.server.queue_ms is not None and "slots" in step.server.pools:
+        parts[SLOT_WAIT] = queue
+        parts[ACCEPT] = max(0.0, client - service - queue)
+    else:
+        parts[ACCEPT] = max(0.0, client - service)
     inside = _inside(step.server)
     rest = service - sum(inside.values())
     if rest < 0:
@@ -87,11 +97,15 @@ def _parts(step: Step) -> dict[str, float]:
 
 def _inside(server: ServerFigures) -> dict[str, float]:
     parts: dict[str, float | None] = {
-        COMPUTE: _per_request(server.loop_cpu_cores, server),
+        COMPUTE: _per_request(server.cpu_cores if server.has_loop is False else server.loop_cpu_cores, server),
         BLOCKED: _per_request(_times(server.loop_blocked, loop_threads(server)), server),
         POOL_WAIT: _pool_ms(server.pools.get("db"), "wait"),
         TOKENS: _pool_ms(server.pools.get("threadpool"), "wait"),
+        THREAD_WAIT: _pool_ms(server.pools.get("executor"), "wait"),
+        HTTP_POOL_WAIT: _pool_ms(server.pools.get("http"), "wait"),
+        LOCK_WAIT: _pool_ms(server.pools.get("lock"), "wait"),
         DATABASE: server.db_ms_per_request,
+        DOWNSTREAM: server.http_ms_per_request,
     }
     held = _pool_ms(server.pools.get("db"), "hold")
     if held is not None and server.db_ms_per_request is not None:

@@ -223,6 +223,7 @@ def _flips(facts: Facts, candidate: Candidate) -> list[str]:
         "pool": "a larger pool leaves the capacity where it is",
         "blocking": "moving the call off the loop leaves the capacity where it is",
         "memory": "memory stops growing in a longer run at the same load",
+        "lock": "a shorter critical section leaves the capacity where it is",
     }
     if candidate.class_ in texts:
         doubts.append(texts[candidate.class_])

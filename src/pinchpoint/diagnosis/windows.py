@@ -84,8 +84,17 @@ class Track:
             return None
         return {key: count / total for key, count in counts.items()}
 
+    def has_loop(self) -> bool | None:
+        """Say whether the process serves on an event loop; None when its probe has not said."""
+        page = self.last["probe"] or {}
+        if "loop_tid" in page:
+            return True
+        return False if "requests_started" in page else None
+
     def loop_busy(self) -> float | None:
         """Busy share of the event loop: from the probe, else (uvloop, no probe) from looks at its thread."""
+        if self.has_loop() is False:
+            return None
         busy = self.probe_rate("loop_busy_s")
         if busy is not None:
             return min(busy, 1.0)
@@ -220,7 +229,8 @@ def _over(amount: float | None, seconds: float) -> float | None:
     return _per(amount, seconds)
 
 
-def _cpu(found: Sequence[Track], workers: Sequence[Track], seconds: float) -> dict[str, Any]:
+def _cpu(found: Sequence[Track], everyone: Sequence[Track], seconds: float) -> dict[str, Any]:
+    workers = [track for track in everyone if track.has_loop() is not False]
     off_loop = [
         track.delta("cpu_s") - loop  # type: ignore[operator]
         for track in workers
@@ -243,8 +253,10 @@ def _loops(workers: Sequence[Track]) -> dict[str, Any]:
     busiest = max(busy, key=lambda pid: busy[pid], default=None)
     lags = [_per(track.probe_delta("loop_lag_s"), track.probe_delta("loop_lag_n")) for track in workers]
     worst = _max(lags)
+    loops = [said for track in workers if (said := track.has_loop()) is not None]
     worst_ever = _max(track.gauge("loop_lag_max_s") for track in workers)
     return {
+        "has_loop": any(loops) if loops else None,
         "loop_busy": busy[busiest] if busiest is not None else None,
         "loop_busy_mean": _mean(list(busy.values())),
         "loop_blocked": next((track.loop_blocked() for track in workers if track.pid == busiest), None),
