@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pinchpoint import units
-from pinchpoint.report import words
+from pinchpoint.report import inside, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,8 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
         data={"series": series, "steps": _plain_steps(report), "slo": _slo(report), "capacity": report["capacity"]},
         ledger=_with_bars(words.ledger_rows(report)),
         shares=_shares(report["time"]),
+        inside=inside.inside(report),
+        unseen=inside.unseen(report),
         flames=_flames(report, graphs),
         has_series=bool(series["t_s"]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinchpoint import units
-from pinchpoint.report import words
+from pinchpoint.report import inside, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +23,7 @@ def render_markdown(report: Report) -> str:
         _section("Evidence", _evidence(report)),
         _section("Ledger: the rate at which each resource would bind", _ledger(report)),
         _section("Where a request's time goes", _time(report)),
+        _section("Inside the server", _inside(report)),
         _section("Steps", [words.model_line(report), "", *_steps(report)]),
         _section("Validity gates", _gates(report)),
         _section("Findings that do not bind today", [f"- {plain(one['statement'])}" for one in report["findings"]]),
@@ -122,6 +123,13 @@ def _time(report: Report) -> list[str]:
     if rows:
         rows.append(("whole request", units.ms(time["ms_low"]), units.ms(time["ms_limit"])))
     return table(("part", "low load", "at the limit"), rows)
+
+
+def _inside(report: Report) -> list[str]:
+    lines = [f"- {plain(sentence)}" for sentence in inside.unseen(report)]
+    for one in inside.inside(report):
+        lines += [f"### {one.title}", "", *table(one.head, one.rows), *([plain(one.note), ""] if one.note else [])]
+    return lines
 
 
 STEP_HEAD = ("step", "phase", "offered", "goodput", "errors", "p50", "p95", "p99", "CPU", "RSS", "ok")
