@@ -1,9 +1,4 @@
-"""Sample rows of a time window -> what the server did in it.
-
-Counters are cumulative per process, so a quantity is last minus first of the process's rows inside the window. Probe
-counters are timed by the moment their page was published, not by the tick that read it: a worker whose threads starve
-publishes late. A counter that falls (a pid used again) gives no figure for that process.
-"""
+"""Sample rows of a time window -> what the server did in it."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,17 +7,12 @@ from typing import Any
 
 from pinchpoint.diagnosis.probe_tables import probe_tables
 from pinchpoint.diagnosis.saturation import Machine
+from pinchpoint.diagnosis.tracks import Track, difference, per, tracks
 from pinchpoint.records import PoolFigures, ServerFigures, WorkerFigures
-from pinchpoint.rows import DigestRow, HostRow, ProcessRow, SampleRow
+from pinchpoint.rows import DigestRow, HostRow, SampleRow
 
 SAMPLE_INTERVAL_S = 0.1
 """The collector's tick (DESIGN §2: 10 Hz)."""
-
-MIN_LOOKS = 20
-"""Looks at a loop thread needed before their shares mean anything: the standard error of a half is then 0.11."""
-
-STANDING_STILL = ("sleep", "socket", "disk")
-"""States of a loop's thread, seen from outside, in which a call inside the loop blocks it."""
 
 PSS_LOOK_BACK_S = 2.0
 """PSS is read at most once a second per process, so a short window may hold no reading of one."""
@@ -31,100 +21,6 @@ MS_PER_S = 1000.0
 US_PER_S = 1e6
 
 Total = Callable[[str], float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """One process's first and last row in a window."""
-
-    pid: int
-    role: str
-    seconds: float
-    first: ProcessRow
-    last: ProcessRow
-    probe_seconds: float | None
-    """Time between the two published probe pages; None when the page did not change or there is none."""
-    rss: list[float]
-    pss: list[float]
-
-    def delta(self, key: str) -> float | None:
-        """Growth of one of the row's counters, or None."""
-        return _difference(self.first.get(key), self.last.get(key))
-
-    def rate(self, key: str) -> float | None:
-        """Growth per second of one of the row's counters."""
-        return _per(self.delta(key), self.seconds)
-
-    def probe_delta(self, key: str) -> float | None:
-        """Growth of a probe counter."""
-        if self.probe_seconds is None:
-            return None
-        before = self.first["probe"] or {}
-        after = self.last["probe"] or {}
-        # A hook's counter appears with its first event: before that it had counted nothing.
-        start = before.get(key, 0.0 if key in after else None)
-        return _difference(start, after.get(key))
-
-    def probe_rate(self, key: str) -> float | None:
-        """Growth per second of a probe counter: the mean of a gauge, when the counter is its integral."""
-        return _per(self.probe_delta(key), self.probe_seconds)
-
-    def gauge(self, key: str) -> float | None:
-        """Last value of a probe gauge."""
-        return (self.last["probe"] or {}).get(key)
-
-    def looks(self) -> dict[str, float] | None:
-        """Shares of the loop thread's states, or None when it was looked at too rarely."""
-        before, after = self.first.get("loop_states") or {}, self.last.get("loop_states")
-        if not after:
-            return None
-        counts = {key: after[key] - before.get(key, 0) for key in after if key != "samples"}
-        total = sum(counts.values())
-        if total < MIN_LOOKS or min(counts.values()) < 0:
-            return None
-        return {key: count / total for key, count in counts.items()}
-
-    def has_loop(self) -> bool | None:
-        """Say whether the process serves on an event loop; None when its probe has not said."""
-        page = self.last["probe"] or {}
-        if "loop_tid" in page:
-            return True
-        return False if "requests_started" in page else None
-
-    def loop_busy(self) -> float | None:
-        """Busy share of the event loop: from the probe, else (uvloop, no probe) from looks at its thread."""
-        if self.has_loop() is False:
-            return None
-        busy = self.probe_rate("loop_busy_s")
-        if busy is not None:
-            return min(busy, 1.0)
-        looks = self.looks()
-        return None if looks is None else 1.0 - looks.get("idle", 0.0)
-
-    def loop_blocked(self) -> float | None:
-        """Share of time the loop was busy, but neither running nor runnable nor waiting on a futex.
-
-        Futex waits are left out because a loop that shares its process with computing threads waits for the GIL there,
-        which is computing and not a blocking call (METHOD §3.2).
-        """
-        busy, cpu, runq = self.loop_busy(), self.rate("loop_cpu_s"), self.rate("loop_runq_s")
-        looks = self.looks()
-        if busy is None:
-            return None
-        if cpu is None or runq is None:
-            # Starved of CPU and blocked would look the same; the looks tell them apart.
-            return None if looks is None else sum(looks.get(state, 0.0) for state in STANDING_STILL)
-        return max(0.0, busy - cpu - runq - (looks or {}).get("futex", 0.0))
-
-
-def _difference(before: object, after: object) -> float | None:
-    if not isinstance(before, (int, float)) or not isinstance(after, (int, float)):
-        return None
-    return after - before if after >= before else None
-
-
-def _per(amount: float | None, base: float | None) -> float | None:
-    return None if amount is None or base is None or base <= 0 else amount / base
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
@@ -150,42 +46,6 @@ class Samples:
     def between(self, t0_s: float, t1_s: float) -> list[SampleRow]:
         """Rows with t0 <= t <= t1."""
         return self.rows[bisect_left(self._times, t0_s) : bisect_right(self._times, t1_s)]
-
-
-def tracks(rows: Sequence[SampleRow]) -> list[Track]:
-    """First and last row of every process in the window, in pid order; processes seen once are left out."""
-    seen: dict[int, list[tuple[float, ProcessRow]]] = {}
-    for row in rows:
-        for process in row["processes"]:
-            seen.setdefault(process["pid"], []).append((row["t_s"], process))
-    found = []
-    for pid, entries in sorted(seen.items()):
-        (t_first, first), (t_last, last) = entries[0], entries[-1]
-        if t_last <= t_first:
-            continue
-        found.append(
-            Track(
-                pid=pid,
-                role=last["role"],
-                seconds=t_last - t_first,
-                first=first,
-                last=last,
-                probe_seconds=_probe_seconds(entries),
-                rss=[float(p["rss_bytes"]) for _, p in entries if p["rss_bytes"] is not None],
-                pss=[float(p["pss_bytes"]) for _, p in entries if p["pss_bytes"] is not None],
-            )
-        )
-    return found
-
-
-def _probe_seconds(entries: Sequence[tuple[float, ProcessRow]]) -> float | None:
-    (t_first, first), (t_last, last) = entries[0], entries[-1]
-    if not last["probe"]:
-        return None
-    # A page that appeared inside the window has counted since then; its counters started at 0.
-    end = t_last - (last["probe_age_s"] or 0.0)
-    start = t_first - (first["probe_age_s"] or 0.0) if first["probe"] else t_first
-    return end - start if end > start else None
 
 
 def server_figures(
@@ -226,7 +86,7 @@ def _pss(found: Sequence[Track], rows: Sequence[SampleRow]) -> float | None:
 
 
 def _over(amount: float | None, seconds: float) -> float | None:
-    return _per(amount, seconds)
+    return per(amount, seconds)
 
 
 def _cpu(found: Sequence[Track], everyone: Sequence[Track], seconds: float) -> dict[str, Any]:
@@ -251,7 +111,7 @@ def _cpu(found: Sequence[Track], everyone: Sequence[Track], seconds: float) -> d
 def _loops(workers: Sequence[Track]) -> dict[str, Any]:
     busy = {track.pid: share for track in workers if (share := track.loop_busy()) is not None}
     busiest = max(busy, key=lambda pid: busy[pid], default=None)
-    lags = [_per(track.probe_delta("loop_lag_s"), track.probe_delta("loop_lag_n")) for track in workers]
+    lags = [per(track.probe_delta("loop_lag_s"), track.probe_delta("loop_lag_n")) for track in workers]
     worst = _max(lags)
     loops = [said for track in workers if (said := track.has_loop()) is not None]
     worst_ever = _max(track.gauge("loop_lag_max_s") for track in workers)
@@ -270,8 +130,8 @@ def _requests(workers: Sequence[Track], total: Total) -> dict[str, Any]:
     return {
         "inflight": _sum(track.probe_rate("inflight_s") for track in workers),
         "requests_rps": _sum(track.probe_rate("requests_done") for track in workers),
-        "service_ms": _in_ms(_per(total("service_s"), done)),
-        "handler_cpu_ms": _in_ms(_per(total("handler_cpu_s"), done)),
+        "service_ms": _in_ms(per(total("service_s"), done)),
+        "handler_cpu_ms": _in_ms(per(total("handler_cpu_s"), done)),
     }
 
 
@@ -279,8 +139,8 @@ def _database(workers: Sequence[Track], total: Total) -> dict[str, Any]:
     done = total("requests_done")
     embedded = [value for track in workers if (value := track.gauge("db_embedded")) is not None]
     return {
-        "db_ms_per_request": _in_ms(_per(total("db_s"), done)),
-        "db_calls_per_request": _per(total("db_calls"), done),
+        "db_ms_per_request": _in_ms(per(total("db_s"), done)),
+        "db_calls_per_request": per(total("db_calls"), done),
         "db_active": _sum(track.probe_rate("db_active_s") for track in workers),
         "db_embedded": all(value > 0 for value in embedded) if embedded else None,
         "sqlite_busy": _sum(track.probe_rate("sqlite_busy_s") for track in workers),
@@ -294,9 +154,9 @@ def _in_ms(seconds: float | None) -> float | None:
 def _outgoing(total: Total) -> dict[str, Any]:
     done = total("requests_done")
     return {
-        "queue_ms": _in_ms(_per(total("queue_s"), total("queue_n"))),
-        "http_ms_per_request": _in_ms(_per(total("http_s"), done)),
-        "http_calls_per_request": _per(total("http_calls"), done),
+        "queue_ms": _in_ms(per(total("queue_s"), total("queue_n"))),
+        "http_ms_per_request": _in_ms(per(total("http_s"), done)),
+        "http_calls_per_request": per(total("http_calls"), done),
     }
 
 
@@ -334,9 +194,9 @@ def _pool(workers: Sequence[Track], total: Total, name: str) -> PoolFigures | No
         size=size,
         busy=busy,
         waiting=_sum(track.probe_rate(f"{prefix}_waiting_s") for track in workers),
-        wait_ms=_in_ms(_per(total(f"{prefix}_wait_s"), taken)),
-        hold_ms=_in_ms(_per(total(f"{prefix}_{fields.held}"), taken)),
-        checkouts_per_request=_per(taken, total("requests_done")),
+        wait_ms=_in_ms(per(total(f"{prefix}_wait_s"), taken)),
+        hold_ms=_in_ms(per(total(f"{prefix}_{fields.held}"), taken)),
+        checkouts_per_request=per(taken, total("requests_done")),
         timeouts=total(f"{prefix}_{fields.timeouts}") if fields.timeouts else None,
     )
 
@@ -353,25 +213,25 @@ def _machine(
         "foreign_cpu_cores": _foreign(rows, found, digests, seconds),
         "throttled_share": _throttled(rows),
         "listen_queue": _mean(queues),
-        "listen_overflows": _difference(first["listen_overflows"], last["listen_overflows"]),
+        "listen_overflows": difference(first["listen_overflows"], last["listen_overflows"]),
         "oom_kills": _oom_kills(rows),
     }
 
 
 def _psi(first: HostRow, last: HostRow, seconds: float) -> dict[str, float]:
     before, after = first["psi_us"] or {}, last["psi_us"] or {}
-    shares = {key: _difference(before.get(key), after[key]) for key in sorted(after)}
+    shares = {key: difference(before.get(key), after[key]) for key in sorted(after)}
     return {key: grown / US_PER_S / seconds for key, grown in shares.items() if grown is not None}
 
 
 def _foreign(
     rows: Sequence[SampleRow], found: Sequence[Track], digests: Sequence[DigestRow], seconds: float
 ) -> float | None:
-    busy = _difference(rows[0]["host"]["cpu_busy_s"], rows[-1]["host"]["cpu_busy_s"])
+    busy = difference(rows[0]["host"]["cpu_busy_s"], rows[-1]["host"]["cpu_busy_s"])
     target = _sum(track.delta("cpu_s") for track in found)
     if busy is None or target is None:
         return None
-    collector = _difference(rows[0]["collector_cpu_s"], rows[-1]["collector_cpu_s"])
+    collector = difference(rows[0]["collector_cpu_s"], rows[-1]["collector_cpu_s"])
     generator = generator_cores(digests, rows[0]["t_s"], rows[-1]["t_s"])
     if collector is None or generator is None:
         return None
@@ -386,20 +246,20 @@ def generator_cores(digests: Iterable[DigestRow], t0_s: float, t1_s: float) -> f
             sums = used.setdefault(row["process"], [0.0, 0.0])
             sums[0] += row["cpu_s"]
             sums[1] += row["t1_s"] - row["t0_s"]
-    return _sum(_per(cpu, wall) for cpu, wall in used.values())
+    return _sum(per(cpu, wall) for cpu, wall in used.values())
 
 
 def _throttled(rows: Sequence[SampleRow]) -> float | None:
     first, last = rows[0]["cgroup"], rows[-1]["cgroup"]
     if first is None or last is None:
         return None
-    periods = _difference(first["periods"], last["periods"])
-    return _per(_difference(first["throttled_periods"], last["throttled_periods"]), periods)
+    periods = difference(first["periods"], last["periods"])
+    return per(difference(first["throttled_periods"], last["throttled_periods"]), periods)
 
 
 def _oom_kills(rows: Sequence[SampleRow]) -> float | None:
     first, last = rows[0]["cgroup"], rows[-1]["cgroup"]
-    return None if first is None or last is None else _difference(first["oom_kills"], last["oom_kills"])
+    return None if first is None or last is None else difference(first["oom_kills"], last["oom_kills"])
 
 
 def _worker(track: Track) -> WorkerFigures:
