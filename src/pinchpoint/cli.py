@@ -246,6 +246,29 @@ def probe_env(
     typer.echo(probe_exports(pages))
 
 
+@app.command(rich_help_panel="Watch")
+def doctor(
+    *,
+    pid: Annotated[
+        int | None, typer.Option(min=1, help="A running server: what can be seen of this very process.")
+    ] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Say what this machine permits, with the consequence and the remedy of each limit; takes up to 5 s.
+
+    Exit code 0: usable, whatever is limited. 3: nothing can be measured here.
+    """
+    from pinchpoint.commands import doctor as office  # noqa: PLC0415
+
+    with talk.status("looking") as status:
+        checks = office.examine(pid, lambda name: status.update(f"looking: {name}"))
+    if as_json:
+        _show_json(office.as_json(checks))
+    else:
+        office.render(checks, _Result())
+    _leave(office.exit_code(checks), None)
+
+
 def _wrote(paths: dict[str, Path]) -> None:
     for path in paths.values():
         talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)

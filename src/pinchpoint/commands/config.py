@@ -52,6 +52,8 @@ class RunConfig:
     load_cpus: frozenset[int] | None = None
     pin: bool = True
     profile: bool = True
+    metrics_port: int | None = None
+    """Serve Prometheus metrics there during the run; 0: any free port."""
     seed: int = 1
     root: Path = Path("runs")
     out: Path | None = None

@@ -104,6 +104,12 @@ def configure(  # the one list of options; each is documented where it is declar
     profile: Annotated[
         bool, typer.Option(rich_help_panel=OUTPUT, help="Flame graphs at low load and near the limit.")
     ] = True,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=OUTPUT, min=0, max=65535, help="Serve Prometheus metrics during the run; 0: any free port."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(rich_help_panel=OUTPUT, help="Run folder; default runs/<id>.")] = None,
     force: Annotated[bool, typer.Option(rich_help_panel=OUTPUT, help="Overwrite a non-empty --out.")] = False,
 ) -> RunConfig:
@@ -146,6 +152,7 @@ def configure(  # the one list of options; each is documented where it is declar
         load_cpus=_cpus(load_cpus, "--load-cpus"),
         pin=server_cpus is None and load_cpus is None,
         profile=profile,
+        metrics_port=metrics_port,
         seed=seed,
         out=out,
         force=force,

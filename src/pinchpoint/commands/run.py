@@ -158,6 +158,8 @@ def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -
     progress = LiveProgress(console, config.budget_s) if console.is_terminal else PlainProgress(console)
     try:
         with _interruptible(), progress, Session(config, folder) as session:
+            if (url := session.serve_metrics()) is not None:
+                console.print(f"metrics at {url}", highlight=False, soft_wrap=True)
             progress.watch(lambda: session.sampler.latest if session.sampler is not None else None)
             plan = make_plan(config.budget_s, profile=config.profile)
             slo = Slo(config.p95_ms, config.max_error_rate)

@@ -13,8 +13,9 @@ from typing import Any, Self
 import psutil
 
 from pinchpoint.commands.config import RunConfig
-from pinchpoint.commands.target import TargetPlan, plan_target
+from pinchpoint.commands.target import HOST, TargetPlan, plan_target
 from pinchpoint.errors import MeasurementError, TargetError
+from pinchpoint.monitoring.exporter import Exporter, Source
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
 from pinchpoint.processes import Child, start, wait_http_ready
@@ -92,6 +93,21 @@ class Session:
         self.sampler.start()
         self._stack.callback(self.sampler.stop)
 
+    def serve_metrics(self) -> str | None:
+        """Answer Prometheus from now on, where that was asked for; return the address.
+
+        Raises:
+            UsageError: the port is taken.
+
+        """
+        if self.config.metrics_port is None:
+            return None
+        source = Source(self._probe_folder, lambda: row_of(self.sampler))
+        exporter = Exporter(source.families, HOST, self.config.metrics_port)
+        self._stack.callback(exporter.stop)
+        exporter.start()
+        return exporter.url
+
     def start_generator(self, deadline_s: float) -> None:
         """Start the load processes; returns once their first users have logged in.
 
@@ -138,6 +154,12 @@ class Session:
         """Pids of the target's workers, as the collector saw them last."""
         row = self.sampler.latest if self.sampler is not None else None
         return [process["pid"] for process in row["processes"] if process["role"] == "worker"] if row else []
+
+
+def row_of(sampler: Sampler | None) -> list[SampleRow]:
+    """Return the collector's newest row, if there is one."""
+    row = sampler.latest if sampler is not None else None
+    return [row] if row is not None else []
 
 
 def ending(code: int | None) -> str:
