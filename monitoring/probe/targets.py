@@ -8,11 +8,28 @@ SERVERS = {
     "gunicorn.workers.gasgi": (("asgi", "hook_gunicorn"),),
 }
 
-FRAMEWORKS: "dict[str, tuple[tuple[str, str], ...]]" = {}
+FRAMEWORKS: "dict[str, tuple[tuple[str, str], ...]]" = {
+    "flask.ctx": (("frameworks", "hook_flask"),),
+    "quart.ctx": (("frameworks", "hook_quart"),),
+    "django.core.handlers.base": (("frameworks", "hook_django"),),
+}
 
-WSGI_SERVERS: "dict[str, tuple[tuple[str, str], ...]]" = {}
+WSGI_SERVERS: "dict[str, tuple[tuple[str, str], ...]]" = {
+    "gunicorn.workers.sync": (("wsgi_servers", "hook_gunicorn_sync"),),
+    "gunicorn.workers.gthread": (("wsgi_servers", "hook_gunicorn_gthread"),),
+    "gunicorn.workers.base_async": (("wsgi_servers", "hook_gunicorn_async"),),
+    "gunicorn.workers.gtornado": (("wsgi_servers", "hook_gunicorn_tornado"),),
+    "waitress.server": (("wsgi_servers", "hook_waitress"),),
+    "waitress.task": (("wsgi_servers", "hook_waitress_tasks"),),
+    "werkzeug.serving": (("wsgi_servers", "hook_werkzeug"),),
+    "wsgiref.simple_server": (("wsgi_servers", "hook_wsgiref"),),
+    "gevent.pywsgi": (("wsgi_servers", "hook_pywsgi"),),
+    "hypercorn.app_wrappers": (("wsgi_servers", "hook_hypercorn"),),
+    "granian.wsgi": (("wsgi_servers", "hook_granian"),),
+}
 
 THREADS = {
+    "concurrent.futures.thread": (("executors", "hook_executor"),),
     "anyio._backends._asyncio": (("limiter", "hook_anyio"),),
 }
 
@@ -20,8 +37,24 @@ DATABASES = {
     "sqlalchemy.pool.impl": (("pool", "hook_sqlalchemy"),),
 }
 
-OUTGOING: "dict[str, tuple[tuple[str, str], ...]]" = {}
+OUTGOING = {
+    "httpcore._async.connection_pool": (("httpx_client", "hook_async"),),
+    "httpcore._async.connection": (("httpx_client", "hook_async_connect"),),
+    "httpcore._async.http11": (("httpx_client", "hook_async_send"),),
+    "httpcore._sync.connection_pool": (("httpx_client", "hook_sync"),),
+    "httpcore._sync.connection": (("httpx_client", "hook_sync_connect"),),
+    "httpcore._sync.http11": (("httpx_client", "hook_sync_send"),),
+    "urllib3.connectionpool": (("urllib3_client", "hook_pool"),),
+    "urllib3.connection": (("urllib3_client", "hook_connect"),),
+    "aiohttp.connector": (("aiohttp_client", "hook_connector"),),
+    "aiohttp.client_reqrep": (("aiohttp_client", "hook_response"),),
+    "http.client": (("stdlib_client", "hook_http"),),
+    "smtplib": (("mail", "hook_smtp"),),
+}
 
-LOCKS: "dict[str, tuple[tuple[str, str], ...]]" = {}
+LOCKS = {
+    "asyncio.locks": (("locks", "hook_asyncio"),),
+    "fcntl": (("locks", "hook_fcntl"),),
+}
 
 HOOKS = {**SERVERS, **FRAMEWORKS, **WSGI_SERVERS, **THREADS, **DATABASES, **OUTGOING, **LOCKS}
