@@ -23,7 +23,7 @@ class Table:
 
     title: str
     head: Sequence[str]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     note: str = ""
 
 

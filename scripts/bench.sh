@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Measure pinchpoint itself: print a table, write runs/bench/NAME.json, exit 1 when a figure misses its target.
+#
+#   scripts/bench.sh [--quick] NAME…
+#
+#   overhead    throughput and p99 of one saturated worker with probe, collector and exporter, over the bare app's
+#   collector   CPU of the collector with one, three and nine workers
+#
+# The sides of a comparison take turns, each in a fresh process. --quick measures less often, and says so.
+# Nothing else should run meanwhile.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+if [ $# -eq 0 ] || [ "$1" = -h ] || [ "$1" = --help ]; then
+    sed -n '2,10s/^# \{0,1\}//p' scripts/bench.sh
+    exit $(($# == 0 ? 2 : 0))
+fi
+ensure_venv
+exec .venv/bin/python scripts/bench "$@"

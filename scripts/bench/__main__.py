@@ -1,0 +1,32 @@
+"""`scripts/bench.sh NAME…`: run benchmarks by name."""
+
+import argparse
+import datetime as dt
+import sys
+
+from collector import collector
+from figures import Bench, report
+from overhead import overhead
+from rich.console import Console
+
+BENCHES: dict[str, Bench] = {"overhead": overhead, "collector": collector}
+
+
+def main() -> int:
+    """Return 0 when every target is met, 1 when one is missed, 2 for an unknown name."""
+    parser = argparse.ArgumentParser(prog="scripts/bench.sh", description="Measure pinchpoint itself.")
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=sorted(BENCHES), help=", ".join(sorted(BENCHES)))
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions: an honest smaller run")
+    asked = parser.parse_args()
+    console, talk = Console(), Console(stderr=True)
+    met = True
+    for name in asked.names:
+        command = f"scripts/bench.sh {'--quick ' if asked.quick else ''}{name}"
+        started = dt.datetime.now(tz=dt.UTC)
+        figures = BENCHES[name](asked.quick, lambda line: talk.print(line, highlight=False))
+        met &= report(name, command, started, figures, console)
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
