@@ -1,4 +1,8 @@
-"""anyio's default thread limiter: the tokens that `def` endpoints, `def` dependencies and file responses share."""
+"""anyio's default thread limiter: the tokens that `def` endpoints, `def` dependencies and file responses share.
+
+Limiters of the app's own are not watched: they keep no room for figures (`__slots__`), and to look each one up would
+cost every use of the default one. Read: anyio 3.7 and 4.0 to 4.16, on asyncio.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +82,11 @@ RUNTIME.add(HOOK)
 
 def hook_anyio(module: Any) -> None:
     """Learn which limiter is the default one, and watch its tokens come and go."""
-    _hook_default(module.AsyncIOBackend)
+    backend = getattr(module, "AsyncIOBackend", None)
+    if backend is not None:
+        _hook_default(backend)
+    else:
+        _hook_default_3(module)
     _hook_acquire(module.CapacityLimiter)
     _hook_nowait_and_release(module.CapacityLimiter)
 
@@ -93,6 +101,18 @@ def _hook_default(backend: Any) -> None:
         return limiter
 
     backend.current_default_thread_limiter = classmethod(current_default_thread_limiter)
+
+
+def _hook_default_3(module: Any) -> None:
+    """The backend of anyio 3 is a module."""
+    original = module.current_default_thread_limiter
+
+    @functools.wraps(original)
+    def current_default_thread_limiter() -> Any:
+        TOKENS.limiter = limiter = original()
+        return limiter
+
+    module.current_default_thread_limiter = current_default_thread_limiter
 
 
 def _hook_acquire(limiter_class: Any) -> None:

@@ -4,8 +4,16 @@ Ours are imported only when there is something to hook.
 """
 
 SERVERS = {
-    "uvicorn.config": (("asgi", "hook_uvicorn"),),
-    "gunicorn.workers.gasgi": (("asgi", "hook_gunicorn"),),
+    "uvicorn.config": (("asgi_servers", "hook_uvicorn"),),
+    "uvicorn.protocols.http.h11_impl": (("asgi_servers", "hook_uvicorn_protocol"),),
+    "uvicorn.protocols.http.httptools_impl": (("asgi_servers", "hook_uvicorn_protocol"),),
+    "uvicorn.protocols.http.zttp_impl": (("asgi_servers", "hook_uvicorn_protocol"),),
+    "gunicorn.workers.gasgi": (("asgi_servers", "hook_gunicorn"),),
+    "gunicorn.asgi.protocol": (("asgi_servers", "hook_gunicorn_protocol"),),
+    "hypercorn.app_wrappers": (("asgi_servers", "hook_hypercorn"),),
+    "hypercorn.asyncio.task_group": (("asgi_servers", "hook_hypercorn_tasks"),),
+    "granian.server.mp": (("asgi_servers", "hook_granian"),),
+    "granian.server.embed": (("asgi_servers", "hook_granian"),),
 }
 
 FRAMEWORKS: "dict[str, tuple[tuple[str, str], ...]]" = {
@@ -54,7 +62,8 @@ OUTGOING = {
 
 LOCKS = {
     "asyncio.locks": (("locks", "hook_asyncio"),),
-    "fcntl": (("locks", "hook_fcntl"),),
+    "fcntl": (("blocking_locks", "hook_fcntl"),),
+    "threading": (("blocking_locks", "hook_threading"),),
 }
 
 HOOKS = {**SERVERS, **FRAMEWORKS, **WSGI_SERVERS, **THREADS, **DATABASES, **OUTGOING, **LOCKS}

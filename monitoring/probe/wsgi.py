@@ -120,6 +120,13 @@ HOOK = Hook("wsgi requests", REQUESTS.fill, REQUESTS.reset)
 RUNTIME.add(HOOK)
 
 
+@functools.lru_cache(maxsize=64)
+def _code(status: str) -> int:
+    """Return the code of `404 Not Found`; 0 for what has none."""
+    text = status[:3]
+    return int(text) if text.isdigit() else 0
+
+
 class Request:
     """One request in flight."""
 
@@ -142,22 +149,26 @@ class Request:
 
     def finish(self) -> None:
         """Count it out, at the first call."""
-        if not self._over:
-            self._over = True
-            HOOK.safely(self._leave)
+        if self._over:
+            return
+        self._over = True
+        try:
+            self._leave()
+        except Exception as error:
+            HOOK.fail(error)
 
     def _leave(self) -> None:
         environ, self._environ = self._environ, None
-        text = self.status[:3]
-        status = int(text) if text.isdigit() else 0
+        status = _code(self.status)
         seconds = REQUESTS.leave(id(self), _now(), status)
         if self._slots is not None and self._taken is not None:
             self._slots.back(self._taken)
         if seconds is not None:
-            # Whoever dispatches by prefix moves it from one to the other: together they stay the path.
-            path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-            method = environ.get("REQUEST_METHOD", "")
-            ROUTES_SEEN.count_threadsafe(method, environ.get(ROUTE), path, status, seconds)
+            template, path = environ.get(ROUTE), ""
+            if template is None:
+                # Whoever dispatches by prefix moves it from one to the other: together they stay the path.
+                path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+            ROUTES_SEEN.count_threadsafe(environ.get("REQUEST_METHOD", ""), template, path, status, seconds)
 
     def __del__(self) -> None:
         """Nobody closed the response: the request is over all the same."""
