@@ -2,12 +2,12 @@
 
 It is run by path (`python -I -S guard.py FD`) and uses the standard library only. It reads what to start from the
 socket FD, starts it, reports its pid and its exit code, and ends the whole tree when it is asked to, when the command
-exits, or when pinchpoint is gone (end of file on the socket; the kernel closes it even on kill -9). On Linux it is a
-"child subreaper" (prctl(2)): whatever a descendant does (double fork, setsid), its orphans become children of the guard
-and are found.
+exits (with `lingers`: when it fails, or when nothing it left behind runs any more), or when pinchpoint is gone (end of
+file on the socket; the kernel closes it even on kill -9). On Linux it is a "child subreaper" (prctl(2)): whatever a
+descendant does (double fork, setsid), its orphans become children of the guard and are found.
 
-Messages are JSON, one a line. In: {"argv", "cwd", "cpus", "close"} once, then {"stop": GRACE_S} any number of times.
-Out: {"pid"} or {"step", "errno"} once, then {"exit": CODE}.
+Messages are JSON, one a line. In: {"argv", "cwd", "cpus", "close", "lingers"} once, then {"stop": GRACE_S} any number
+of times. Out: {"pid"} or {"step", "errno"} once, then {"exit": CODE}.
 """
 
 import ctypes
@@ -155,8 +155,9 @@ def become(spec: dict[str, Any], guard: int, failure_fd: int) -> None:
 class Guard:
     """Watch one command and end its tree. Single-threaded: PDEATHSIG fires when the *thread* that forked ends."""
 
-    def __init__(self, control: socket.socket, command: int, parent: int) -> None:
+    def __init__(self, control: socket.socket, command: int, parent: int, *, lingers: bool = False) -> None:
         self._control = control
+        self._lingers = lingers
         self._command = command
         self._parent = parent
         self._buffer = b""
@@ -198,19 +199,29 @@ class Guard:
                 return True
             if pid == self._command:
                 self._exited = True
-                send(self._control, {"exit": os.waitstatus_to_exitcode(status)})
-                self._end(LEFTOVER_GRACE_S)
-                self._signal_all(signal.SIGTERM)
+                code = os.waitstatus_to_exitcode(status)
+                send(self._control, {"exit": code})
+                if code != 0 or not self._lingers:
+                    self._end(LEFTOVER_GRACE_S)
+                    self._signal_all(signal.SIGTERM)
 
     def _end(self, grace_s: float) -> None:
         """Ask the command to end, and set the time at which everything left is killed. The earliest time wins."""
         first = self._deadline_s is None
         wanted = time.monotonic() + grace_s
         self._deadline_s = wanted if self._deadline_s is None else min(self._deadline_s, wanted)
-        if first and not self._exited:
-            # Only the command: servers such as gunicorn end their own workers, in their own order.
+        if not first:
+            return
+        # Only the command, or what it left behind: servers such as gunicorn end their own workers, in their own order.
+        for pid in self._orphans() if self._exited else [self._command]:
             for number in (signal.SIGTERM, signal.SIGCONT):
-                os.kill(self._command, number)
+                try:
+                    os.kill(pid, number)
+                except OSError:
+                    continue
+
+    def _orphans(self) -> list[int]:
+        return [pid for pid, parent in parents().items() if parent == os.getpid()] if LINUX else []
 
     def _signal_all(self, number: signal.Signals) -> None:
         if not LINUX:
@@ -296,7 +307,7 @@ def main(fd: int) -> None:
         send(control, {"step": error.args[0], "errno": error.args[1]})
         return
     send(control, {"pid": pid})
-    Guard(control, pid, parent).run()
+    Guard(control, pid, parent, lingers=spec.get("lingers", False)).run()
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class Command:
         cwd: the working directory; None inherits ours.
         cpus: the CPUs it may run on; None inherits ours.
         pass_fds: descriptors it inherits under the same numbers; the caller closes its own copies.
+        lingers: what it leaves behind when it exits with code 0 (a daemon) is kept until `stop`.
 
     """
 
@@ -61,6 +62,7 @@ class Command:
     cwd: Path | None = None
     cpus: frozenset[int] | None = None
     pass_fds: tuple[int, ...] = ()
+    lingers: bool = False
 
 
 class Child:
@@ -98,6 +100,24 @@ class Child:
         with self._lock:
             self._read_news()
             return self._code
+
+    @property
+    def roots(self) -> list[int]:
+        """Pids below which all its processes are: the command, and daemons that have left it. Linux; else the command.
+
+        The guard is a subreaper, so that whatever loses its parent becomes the guard's own child.
+        """
+        if self._finished():
+            return []
+        try:
+            return [one.pid for one in psutil.Process(self._keeper.pid).children()] or [self.pid]
+        except psutil.Error:
+            return [self.pid]
+
+    @property
+    def gone(self) -> bool:
+        """True when neither the command nor anything it started runs any more."""
+        return self._finished()
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the command to exit; None when it still runs after `timeout_s`."""
@@ -225,6 +245,7 @@ def _handshake(command: Command, control: socket.socket) -> int:
         "cwd": None if command.cwd is None else str(command.cwd),
         "cpus": None if command.cpus is None else sorted(command.cpus),
         "close": command.pass_fds,
+        "lingers": command.lingers,
     }
     control.settimeout(GUARD_START_S)
     guard.send(control, spec)

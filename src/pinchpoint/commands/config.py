@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pinchpoint.errors import UsageError
 
+HOST = "127.0.0.1"
+"""Where the targets that we choose an address for listen."""
 LOOPBACK_HOSTS = frozenset({"localhost"})
 SHORTEST_BUDGET_S = 20.0
 """Boot, warm-up, a baseline and a ramp of a few steps do not fit into less."""
@@ -28,6 +30,10 @@ class RunConfig:
     """`MODULE:APP`; None means the reference app, or a command when `command` is given."""
     command: tuple[str, ...] = ()
     url: str | None = None
+    pid: int | None = None
+    """A server that runs already, at `url`."""
+    factory: bool = False
+    """APP makes the app when it is called."""
     fault: str | None = None
     python: str | None = None
     cwd: Path | None = None

@@ -36,7 +36,7 @@ LOAD, SERVER, OUTPUT, LIMITS = "Load", "Server", "Output", "Limits"
 
 def configure(  # the one list of options; each is documented where it is declared
     target: Annotated[
-        str | None, typer.Argument(metavar="[MODULE:APP]", help="Your ASGI app; left out: the reference app.")
+        str | None, typer.Argument(metavar="[MODULE:APP]", help="Your ASGI or WSGI app; left out: the reference app.")
     ] = None,
     *,
     budget: Annotated[str, typer.Option(help="All the time the run may take, such as 60s, 3m, 1m30s.")] = "3m",
@@ -68,18 +68,34 @@ def configure(  # the one list of options; each is documented where it is declar
     max_errors: Annotated[
         float, typer.Option(rich_help_panel=LIMITS, min=0, max=100, help="Limit on failed responses, percent.")
     ] = 1.0,
-    workers: Annotated[int, typer.Option(rich_help_panel=SERVER, min=1, help="gunicorn workers.")] = 1,
-    worker_class: Annotated[str | None, typer.Option(rich_help_panel=SERVER, help="gunicorn worker class.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(rich_help_panel=SERVER, min=1, help="Threads a gthread worker has.")
+    workers: Annotated[int, typer.Option(rich_help_panel=SERVER, min=1, help="Workers of MODULE:APP's server.")] = 1,
+    worker_class: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=SERVER, help="gunicorn's; default: uvicorn's for ASGI, sync or gthread for WSGI."),
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(rich_help_panel=SERVER, min=1, help="Threads of each worker of a WSGI app.")
+    ] = None,
+    factory: Annotated[
+        bool, typer.Option("--factory", rich_help_panel=SERVER, help="APP makes the app: it is called first.")
+    ] = False,
     port: Annotated[
         int | None,
-        typer.Option(rich_help_panel=SERVER, min=1, max=65535, help="Port of the target; default: a free one."),
+        typer.Option(
+            rich_help_panel=SERVER,
+            min=1,
+            max=65535,
+            help="Port of the target; default: a free one. `{port}` in COMMAND, --url and --env stands for it.",
+        ),
     ] = None,
-    ready: Annotated[str, typer.Option(rich_help_panel=SERVER, help="Path polled until the target answers.")] = "/",
+    ready: Annotated[
+        str, typer.Option(rich_help_panel=SERVER, help="Path polled until the target answers; any status below 500.")
+    ] = "/",
     python: Annotated[
-        str | None, typer.Option(rich_help_panel=SERVER, help="The app's own interpreter, such as .venv/bin/python.")
+        str | None,
+        typer.Option(
+            rich_help_panel=SERVER, help="The app's own interpreter, such as .venv/bin/python; default: pinchpoint's."
+        ),
     ] = None,
     cwd: Annotated[
         Path | None,
@@ -91,6 +107,12 @@ def configure(  # the one list of options; each is documented where it is declar
     url: Annotated[
         str | None,
         typer.Option(rich_help_panel=SERVER, help="Address of the server that the command after `--` starts."),
+    ] = None,
+    pid: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=SERVER, min=2, help="Press the server that already runs at --url, and leave it running."
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(rich_help_panel=SERVER, help="A host, not this machine, that is yours to press.")
@@ -128,6 +150,8 @@ def configure(  # the one list of options; each is documented where it is declar
     return RunConfig(
         target=target,
         url=url,
+        pid=pid,
+        factory=factory,
         fault=fault,
         python=python,
         cwd=cwd,

@@ -5,40 +5,34 @@ import datetime as dt
 import importlib.metadata
 import platform
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
-from pinchpoint.commands.config import RunConfig, check_host, split_cpus
+from pinchpoint.commands.checks import validated
+from pinchpoint.commands.config import RunConfig
+from pinchpoint.commands.describe import Description
 from pinchpoint.commands.engine import Engine
 from pinchpoint.commands.live import LiveProgress, PlainProgress
 from pinchpoint.commands.plan import make_plan
 from pinchpoint.commands.profiling import profile_step
 from pinchpoint.commands.rebuild import Rebuilt, rebuild
-from pinchpoint.commands.session import Session, generator_spec
-from pinchpoint.commands.target import check_program, check_target, known_faults
-from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, UsageError
+from pinchpoint.commands.session import Session
+from pinchpoint.commands.target import interpreter
+from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, TargetError, UsageError
 from pinchpoint.monitoring.facts import host_facts
 from pinchpoint.recording import LABEL_FILE, RUN_FILE, load_run, new_run_folder, write_json
 from pinchpoint.stress.ramp import Slo
 
-VERSIONED = (
-    "fastapi",
-    "gunicorn",
-    "locust",
-    "psutil",
-    "py-spy",
-    "sqlalchemy",
-    "starlette",
-    "uvicorn",
-    "uvicorn-worker",
-)
+OURS = ("locust", "psutil", "py-spy")
+"""Of pinchpoint's own packages, those that can change a result."""
+REFERENCE = ("fastapi", "gunicorn", "sqlalchemy", "starlette", "uvicorn", "uvicorn-worker")
+"""What serves the reference app."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ def execute(config: RunConfig, console: Console) -> RunResult:
         UsageError: the configuration makes no sense; nothing was started.
 
     """
-    config = _validated(config)
+    config = validated(config)
     started_s = time.monotonic()
     folder = new_run_folder(config.root, run_id(), config.out, force=config.force)
     write_json(folder / RUN_FILE, _describe(config, folder))
@@ -71,35 +65,6 @@ def execute(config: RunConfig, console: Console) -> RunResult:
     except (Interrupted, KeyboardInterrupt):
         message = f"interrupted while the report was written; `pinchpoint report {folder}` writes it"
         return RunResult(folder, None, ExitCode.INTERRUPTED, message)
-
-
-def _validated(config: RunConfig) -> RunConfig:
-    if config.url is not None:
-        check_host(config.url, config.allow_hosts)
-        if not config.command:
-            raise UsageError(f"--url {config.url} needs the command that starts the server, after `--`")
-    elif config.command:
-        raise UsageError("a server command needs its address: give --url http://127.0.0.1:PORT before `--`")
-    if config.target is not None and config.command:
-        raise UsageError("give MODULE:APP or a command after `--`, not both")
-    check_program(config)
-    check_target(config)
-    _check_fault(config)
-    generator_spec(config, config.url or "", config.root).check()
-    if config.pin and config.server_cpus is None and config.load_cpus is None:
-        server_cpus, load_cpus = split_cpus(config.workers)
-        config = replace(config, server_cpus=server_cpus, load_cpus=load_cpus)
-    return config
-
-
-def _check_fault(config: RunConfig) -> None:
-    if config.fault is None:
-        return
-    if config.target is not None or config.command:
-        raise UsageError("--fault switches on a fault of the reference app; it goes with no other target")
-    known = known_faults()
-    if config.fault not in known:
-        raise UsageError(f"there is no fault {config.fault!r}; known: {', '.join(sorted(known))}")
 
 
 def run_id() -> str:
@@ -118,12 +83,14 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
         "versions": _versions(),
         "host": host_facts(),
         "target": {
-            "command": list(config.command) or config.target or "the reference app",
-            "workers": config.workers,
+            "command": list(config.command) or config.target or (config.url if config.pid else "the reference app"),
+            "workers": _workers(config),
             "worker_class": config.worker_class,
-            "python": config.python or sys.executable,
+            "python": None if config.command or config.pid is not None else interpreter(config),
             "pids": [],
             "server_cpus": _listed(config.server_cpus),
+            "url": config.url,
+            "attached_pid": config.pid,
         },
         "load": {
             "model": config.model,
@@ -135,22 +102,50 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
             "seed": config.seed,
             "load_cpus": _listed(config.load_cpus),
             "server_cpus": _listed(config.server_cpus),
-            "workers": config.workers,
+            **({"workers": config.workers} if _workers(config) is not None else {}),
         },
         "slo": {"p95_ms": config.p95_ms, "max_error_rate": config.max_error_rate},
     }
+
+
+def _workers(config: RunConfig) -> int | None:
+    """Return how many workers were asked for; of a server with a command of its own nobody knows before it runs."""
+    return None if config.command or config.pid is not None else config.workers
 
 
 def _listed(cpus: frozenset[int] | None) -> list[int] | None:
     return sorted(cpus) if cpus is not None else None
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in ("pinchpoint", *VERSIONED):
+def _versions(app: Description | None = None) -> dict[str, str]:
+    """Return ours; the app's own packages replace ours of the same name as soon as its interpreter was asked."""
+    ours = {}
+    for name in ("pinchpoint", *OURS, *(() if app is not None else REFERENCE)):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
+            ours[name] = importlib.metadata.version(name)
+    if app is None:
+        return {"python": platform.python_version(), **ours}
+    return {"python": app.python, "pinchpoint's python": platform.python_version(), **ours, **app.versions}
+
+
+def _keep_facts(folder: Path, session: Session) -> None:
+    """Add to run.json what became known of the target; a disk that is full is told by others."""
+    plan, app = session.plan, session.app or session.plan.app
+    with contextlib.suppress(MeasurementError, UsageError):
+        run = load_run(folder)
+        target = run["target"]
+        target["server"] = plan.server
+        target["server_version"] = plan.server_version or (app.versions.get(plan.server or "") if app else None)
+        target["worker_class"] = plan.worker_class
+        target["interface"] = app.interface if app is not None else None
+        target["python"] = plan.python or (app.executable if app is not None else None)
+        target["python_version"] = app.python if app is not None else None
+        target["implementation"] = app.implementation if app is not None else None
+        target["notes"] = list(session.notes)
+        if target["workers"] is None:
+            target["workers"] = session.workers_seen
+        run["versions"] = _versions(app)
+        write_json(folder / RUN_FILE, run)
 
 
 def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -> PinchpointError | None:
@@ -158,13 +153,21 @@ def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -
     progress = LiveProgress(console, config.budget_s) if console.is_terminal else PlainProgress(console)
     try:
         with _interruptible(), progress, Session(config, folder) as session:
+            session.say = progress.note
             if (url := session.serve_metrics()) is not None:
                 console.print(f"metrics at {url}", highlight=False, soft_wrap=True)
             progress.watch(lambda: session.sampler.latest if session.sampler is not None else None)
             plan = make_plan(config.budget_s, profile=config.profile)
             slo = Slo(config.p95_ms, config.max_error_rate)
             engine = Engine(session, plan, slo, progress, profile_step if config.profile else None)
-            outcome = engine.run(started_s)
+            _keep_facts(folder, session)
+            try:
+                outcome = engine.run(started_s)
+            finally:
+                _keep_facts(folder, session)
+            if outcome == "target-died" and config.pid is not None:
+                # Of a server that we started, death is the breaking point; of one that we did not, nobody knows why.
+                raise TargetError(f"the server with PID {config.pid} exited during the run")
             session.event("end", partial=False, outcome=outcome)
     except PinchpointError as error:
         return error

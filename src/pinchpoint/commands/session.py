@@ -1,32 +1,35 @@
 """The processes and files of one live run, and the promise that none of them outlives it."""
 
 import contextlib
-import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import psutil
-
-from pinchpoint.commands.config import RunConfig
-from pinchpoint.commands.target import HOST, TargetPlan, plan_target
+from pinchpoint.commands import inside, scratch
+from pinchpoint.commands.attach import MISSING, PAGES_FOUND, Attached, attach, find_listener
+from pinchpoint.commands.boot import wait_attached, wait_ready
+from pinchpoint.commands.config import HOST, RunConfig
+from pinchpoint.commands.target import TargetPlan, plan_target
 from pinchpoint.errors import MeasurementError, TargetError
 from pinchpoint.monitoring.exporter import Exporter, Source
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
-from pinchpoint.processes import Child, start, wait_http_ready
+from pinchpoint.processes import Child, Command, start
 from pinchpoint.recording import EVENTS_FILE, SERVER_FILE, LineWriter
 from pinchpoint.rows import SampleRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 
+if TYPE_CHECKING:
+    from pinchpoint.commands.describe import Description
+
 STOP_GRACE_S = 3.0
 FULL_DISK_BYTES = 65_536
 """Less than a line of the recording or a log may need at once."""
-PROBE_FOLDER_PREFIX = "pinchpoint-probe-"
+PROBE_PATIENCE_S = 2.0
+"""Of load, after which a process that has the probe has a page."""
 
 
 class Session:
@@ -36,15 +39,34 @@ class Session:
         self.config = config
         self.folder = folder
         self.clock = clock
-        self._stack = contextlib.ExitStack()
-        self._events = LineWriter(folder / EVENTS_FILE)
-        self._stack.callback(self._events.close)
-        self._probe_folder = _probe_folder()
-        self._stack.callback(shutil.rmtree, self._probe_folder, ignore_errors=True)
-        self.plan: TargetPlan = plan_target(config, folder, self._probe_folder)
-        self.target: Child | None = None
+        self.say: Callable[[str], None] = lambda _: None
+        """Tells the user something at once; set by whoever watches."""
+        self.notes: list[str] = []
+        self.target: Child | Attached | None = None
+        self.app: Description | None = None
+        """The app's interpreter, as far as it was asked."""
         self.sampler: Sampler | None = None
         self.generator: Generator | None = None
+        self.workers_seen: int | None = None
+        self._loaded_s: float | None = None
+        self._probe_checked = False
+        self._stack = contextlib.ExitStack()
+        try:
+            self._events = LineWriter(folder / EVENTS_FILE)
+            self._stack.callback(self._events.close)
+            self._probe_folder = self._temporary(scratch.probe_folder())
+            reference = config.target is None and not config.command and config.pid is None
+            own = self._temporary(scratch.app_folder()) if reference else None
+            self.plan: TargetPlan = plan_target(config, folder, self._probe_folder, own)
+            if config.pid is not None:
+                self.target = attach(config.pid, self.plan.base_url, find_listener)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _temporary(self, folder: Path) -> Path:
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def __enter__(self) -> Self:
         return self
@@ -66,30 +88,64 @@ class Session:
             TargetError: it exited, or did not answer in time.
 
         """
-        self.target = start(self.plan.command)
-        self._stack.callback(self.target.stop, STOP_GRACE_S)
-        self.event("target-start", pid=self.target.pid)
+        for message in self.plan.notes:
+            self.note(message)
+        if isinstance(self.target, Attached):
+            server: Child | Attached = self.target
+            self.event("target-start", pid=self.target.root)
+            self.note(MISSING if self.target.page_folder is None else PAGES_FOUND)
+            seconds = wait_attached(self.plan.ready_url, self.target.alive, deadline_s)
+        else:
+            server = self.target = self._start(self.plan.command)
+            seconds = self._await_ready(server, deadline_s)
+        self.event("target-ready", seconds=seconds)
+        self.app = self.plan.app or inside.ask_interpreter(server.roots, self.config, self.plan.env, self.folder)
+        self._start_sampler(server)
+        return seconds
+
+    def _start(self, command: Command | None) -> Child:
+        assert command is not None  # noqa: S101 - only a server that runs already has none
+        child = start(command)
+        self._stack.callback(child.stop, STOP_GRACE_S)
+        self.event("target-start", pid=child.pid)
+        return child
+
+    def _await_ready(self, child: Child, deadline_s: float) -> float:
         try:
-            seconds = wait_http_ready(self.plan.ready_url, self.target, deadline_s)
+            seconds = wait_ready(self.plan.ready_url, child, deadline_s)
         except TargetError as error:
-            if not self.target.alive():
+            if child.gone or child.returncode not in {None, 0}:
                 raise
             way_out = "a longer --budget gives it more time to start, --ready PATH asks for another page"
             raise TargetError(f"{error}; {way_out}") from None
-        self.event("target-ready", seconds=seconds)
-        self._start_sampler()
+        if (stranger := inside.stranger(child.roots, self.plan.port, find_listener)) is not None:
+            self.note(stranger)
         return seconds
 
-    def _start_sampler(self) -> None:
-        assert self.target is not None  # noqa: S101 - start_target sets it
+    @property
+    def page_folder(self) -> Path:
+        """Where the probe's pages are."""
+        if isinstance(self.target, Attached) and self.target.page_folder is not None:
+            return self.target.page_folder
+        return self._probe_folder
+
+    def note(self, message: str) -> None:
+        """Record a sentence and tell it to the user; once."""
+        if message not in self.notes:
+            self.notes.append(message)
+            self.event("note", message=message)
+            self.say(message)
+
+    def _start_sampler(self, target: Child | Attached) -> None:
         writer = LineWriter(self.folder / SERVER_FILE)
         self._stack.callback(writer.close)
 
         def sink(row: SampleRow) -> None:
             writer.write(row)
 
-        reader = PageReader(self._probe_folder)
-        self.sampler = Sampler(root_pid=self.target.pid, port=self.plan.port, pages=reader.read, sink=sink)
+        reader = PageReader(self.page_folder)
+        roots = target.roots or [target.pid]
+        self.sampler = Sampler(root_pid=roots[0], port=self.plan.port, pages=reader.read, sink=sink)
         self.sampler.start()
         self._stack.callback(self.sampler.stop)
 
@@ -102,7 +158,7 @@ class Session:
         """
         if self.config.metrics_port is None:
             return None
-        source = Source(self._probe_folder, lambda: row_of(self.sampler))
+        source = Source(self.page_folder, lambda: row_of(self.sampler))
         exporter = Exporter(source.families, HOST, self.config.metrics_port)
         self._stack.callback(exporter.stop)
         exporter.start()
@@ -120,6 +176,7 @@ class Session:
         self._stack.callback(self.generator.stop)
         self.generator.start(deadline_s)
         self.event("load-ready", pids=self.generator.pids)
+        self._loaded_s = self.clock()
 
     def check(self) -> None:
         """Raise when something the measurement rests on is gone.
@@ -133,11 +190,30 @@ class Session:
             raise MeasurementError(str(self.sampler.error)) from self.sampler.error
         if self.generator is not None:
             self._check_generator(self.generator)
-        if self.target is not None and not self.target.alive():
-            code = self.target.returncode
-            message = f"the target {ending(code)}; {_last_words(self.target.log_tail(1))}"
-            self.event("target-exit", code=code, message=message)
-            raise TargetError(message)
+        self._check_target()
+        self._check_probe()
+
+    def _check_target(self) -> None:
+        target = self.target
+        if target is None or target.alive() or (target.returncode == 0 and not target.gone):
+            return  # code 0 with something left: a command that put its server into the background
+        code = target.returncode
+        if isinstance(target, Attached):
+            message = f"the server that was attached to (PID {target.root}) has exited"
+        else:
+            message = f"the target {ending(code)}; {_last_words(target.log_tail(1))}"
+        self.event("target-exit", code=code, message=message)
+        raise TargetError(message)
+
+    def _check_probe(self) -> None:
+        """After a while of load: count the workers, and say why none of them reports from inside, if none does."""
+        row = self.sampler.latest if self.sampler is not None else None
+        if row is None or self._loaded_s is None or self.clock() - self._loaded_s < PROBE_PATIENCE_S:
+            return
+        self.workers_seen = len(self.worker_pids) or self.workers_seen
+        if self.config.pid is None and not any(one["probe"] for one in row["processes"]) and not self._probe_checked:
+            self.note(inside.why_no_page(self.worker_pids, self.target.roots if self.target is not None else []))
+        self._probe_checked = True
 
     def _check_generator(self, generator: Generator) -> None:
         """See that the load processes live; on a full disk they cannot even say why they died."""
@@ -189,19 +265,3 @@ def generator_spec(config: RunConfig, host: str, folder: Path) -> GeneratorSpec:
         cpus=config.load_cpus,
         seed=config.seed,
     )
-
-
-def _probe_folder() -> Path:
-    """Make a folder for the probe pages, in memory where the system has a place for that."""
-    shared = Path("/dev/shm")  # noqa: S108 - the name is made by mkdtemp
-    parent = shared if shared.is_dir() else Path(tempfile.gettempdir())
-    _remove_stale(parent)
-    return Path(tempfile.mkdtemp(prefix=f"{PROBE_FOLDER_PREFIX}{os.getpid()}-", dir=parent))
-
-
-def _remove_stale(parent: Path) -> None:
-    """Remove what runs killed with -9 left behind: folders named after a pid that is gone."""
-    for folder in parent.glob(f"{PROBE_FOLDER_PREFIX}*-*"):
-        pid = folder.name.removeprefix(PROBE_FOLDER_PREFIX).partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -1,59 +1,149 @@
 """How the target is started: its command line, its environment, its address."""
 
-import importlib.util
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pinchpoint.commands.config import RunConfig
+from pinchpoint.commands.config import HOST, RunConfig
+from pinchpoint.commands.describe import LOG_FILE, Description, Inquiry, describe
+from pinchpoint.commands.launch import launch
+from pinchpoint.commands.plan import make_plan
 from pinchpoint.errors import TargetError, UsageError
 from pinchpoint.monitoring.injection import probe_environment
 from pinchpoint.processes import Command, free_port, port_in_use
 
 REFERENCE_APP = "pinchpoint.app.main:app"
 REFERENCE_CONF = "python:pinchpoint.app.gunicorn_conf"
-HOST = "127.0.0.1"
+REFERENCE_WORKER = "pinchpoint.app.gunicorn_conf.AppWorker"
+REFERENCE_FOLDER = "PINCHPOINT_APP_RUN_DIR"
+REFERENCE_WORKER_VARIABLE = "PINCHPOINT_APP_WORKER_CLASS"
 READY_PATHS = {True: "/health", False: "/"}
 """By whether the target is the reference app."""
+TRACER_VARIABLE = "PINCHPOINT_TRACER_PID"
+"""Read by `monitoring/probe/tracer.py`."""
+SERVER_COMMANDS = {
+    "gunicorn": "gunicorn",
+    "uvicorn": "uvicorn",
+    "hypercorn": "hypercorn",
+    "granian": "granian",
+    "waitress-serve": "waitress",
+    "waitress": "waitress",
+    "flask": "flask",
+    "manage.py": "django",
+    "fastapi": "uvicorn",
+    "datasette": "uvicorn",
+}
+"""Words of a command line -> the server they start, or the package whose server it is."""
 
 
 @dataclass(frozen=True)
 class TargetPlan:
     """What will be started, and where it will answer."""
 
-    command: Command
+    command: Command | None
+    """None for a server that runs already."""
     base_url: str
     ready_url: str
     port: int | None
-    worker_class: str | None
-    python: str
+    python: str | None
+    """None where COMMAND decides."""
+    server: str | None = None
+    server_version: str | None = None
+    worker_class: str | None = None
+    app: Description | None = None
+    """What the app's interpreter said of itself; None where it was not asked."""
+    notes: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_target(config: RunConfig, folder: Path, probe_folder: Path) -> TargetPlan:
-    """Work out the target's command; starts nothing.
+def plan_target(config: RunConfig, folder: Path, probe_folder: Path, scratch: Path | None = None) -> TargetPlan:
+    """Work out the target's command; starts nothing but a short child that asks the app's interpreter.
+
+    `folder` is the run's, `probe_folder` takes the probe's pages, `scratch` what the reference app writes.
 
     Raises:
-        UsageError: the target's interpreter or command does not exist.
-        TargetError: the port is taken.
+        UsageError: the interpreter, the command or MODULE:APP does not exist, or is no app.
+        TargetError: the port is taken, the app cannot be imported, or nothing there can serve it.
 
     """
-    python = _interpreter(config)
     base_url, port = _address(config)
-    environment = probe_environment(probe_folder, _environment(config))
-    argv, worker_class = _argv(config, python, port)
-    ready = config.ready_path if config.target or config.command else READY_PATHS[True]
+    if config.pid is not None:
+        return TargetPlan(None, base_url, base_url + config.ready_path, port, None)
+    plain = _environment(config, scratch)
+    if config.command:
+        plan = TargetPlan(None, base_url, "", port, None, server=server_of(config.command))
+        argv: tuple[str, ...] = config.command
+    elif config.target is None:
+        argv, plan = _reference(config, plain, base_url, port)
+    else:
+        argv, plan = _app(config, plain, folder, base_url, port)
     command = Command(
         name="target",
         argv=argv,
         log=folder / "target.log",
-        env=environment,
+        env=probe_environment(probe_folder, {**plain, TRACER_VARIABLE: str(os.getpid())}),
         cwd=config.cwd,
         cpus=config.server_cpus,
+        lingers=bool(config.command),
     )
-    return TargetPlan(command, base_url, base_url + ready, port, worker_class, python)
+    ready = config.ready_path if config.target or config.command else READY_PATHS[True]
+    return replace(plan, command=command, ready_url=base_url + ready, env=plain)
+
+
+def _reference(
+    config: RunConfig, env: Mapping[str, str], base_url: str, port: int
+) -> tuple[tuple[str, ...], TargetPlan]:
+    python = interpreter(config)
+    argv = [python, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--workers", str(config.workers)]
+    argv += ["-c", REFERENCE_CONF]
+    argv += ["--worker-class", config.worker_class] if config.worker_class is not None else []
+    argv += ["--threads", str(config.threads)] if config.threads is not None else []
+    worker_class = config.worker_class or env.get(REFERENCE_WORKER_VARIABLE) or REFERENCE_WORKER
+    plan = TargetPlan(None, base_url, "", port, python, server="gunicorn", worker_class=worker_class)
+    return (*argv, REFERENCE_APP), plan
+
+
+def _app(
+    config: RunConfig, env: Mapping[str, str], folder: Path, base_url: str, port: int
+) -> tuple[tuple[str, ...], TargetPlan]:
+    python = interpreter(config)
+    inquiry = Inquiry(
+        python=python,
+        env=env,
+        cwd=config.cwd,
+        log=folder / LOG_FILE,
+        target=config.target,
+        factory=config.factory,
+        worker_class=config.worker_class,
+    )
+    app = describe(inquiry, make_plan(config.budget_s, profile=config.profile).boot_s)
+    chosen = launch(config, app, python, port)
+    plan = TargetPlan(
+        None,
+        base_url,
+        "",
+        port,
+        python,
+        server=chosen.server,
+        server_version=chosen.version,
+        worker_class=chosen.worker_class,
+        app=app,
+        notes=chosen.notes,
+    )
+    return chosen.argv, plan
+
+
+def server_of(command: tuple[str, ...]) -> str | None:
+    """Return the server that a command line starts, as far as its words tell."""
+    for word in command:
+        name = Path(word).name
+        if name in SERVER_COMMANDS:
+            return SERVER_COMMANDS[name]
+    return None
 
 
 def check_program(config: RunConfig) -> None:
@@ -63,7 +153,7 @@ def check_program(config: RunConfig) -> None:
         UsageError: neither PATH nor the target's folder has it.
 
     """
-    _interpreter(config)
+    interpreter(config)
     if not config.command:
         return
     program = config.command[0]
@@ -72,53 +162,54 @@ def check_program(config: RunConfig) -> None:
         raise UsageError(f"there is no program '{program}'; install it or give its full path after `--`")
 
 
-def _interpreter(config: RunConfig) -> str:
+def interpreter(config: RunConfig) -> str:
+    """Return the interpreter of MODULE:APP, absolute but with its links: they are what makes a virtual environment.
+
+    Raises:
+        UsageError: there is no such program.
+
+    """
     if config.python is None:
         return sys.executable
-    found = shutil.which(config.python)
+    found = shutil.which(config.python) or shutil.which((config.cwd or Path()) / config.python)
     if found is None:
+        if Path(config.python).is_dir() and (Path(config.python) / "bin" / "python").exists():
+            raise UsageError(f"--python {config.python} is a folder; try --python {config.python}/bin/python")
         raise UsageError(f"--python {config.python}: there is no such interpreter")
-    return found
+    return os.path.abspath(found)  # noqa: PTH100 - Path.absolute keeps `..`, resolve follows the links
 
 
-def _address(config: RunConfig) -> tuple[str, int | None]:
+def _address(config: RunConfig) -> tuple[str, int]:
     if config.url is not None:
         parts = urlsplit(config.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        _refuse_taken_port(port, "give --url another one, in the command too")
+        if config.pid is None:
+            way_out = "press it as it is with --pid, or give --url another port, in the command too ({port} finds one)"
+            _refuse_taken_port(parts.hostname or HOST, port, way_out)
         return f"{parts.scheme}://{parts.netloc}", port
     if config.port is not None:
-        _refuse_taken_port(config.port, "choose another with --port, or leave --port out and a free one is used")
+        way_out = "choose another with --port, or leave --port out and a free one is used"
+        _refuse_taken_port(HOST, config.port, way_out)
     port = config.port or free_port()
     return f"http://{HOST}:{port}", port
 
 
-def _refuse_taken_port(port: int, way_out: str) -> None:
-    holder = port_in_use(HOST, port)
-    if holder:
-        raise TargetError(f"{holder}; {way_out}")
+def _refuse_taken_port(host: str, port: int, way_out: str) -> None:
+    for one in dict.fromkeys((host, HOST)):
+        try:
+            holder = port_in_use(one, port)
+        except OSError:  # a name that does not resolve: readiness will tell
+            continue
+        if holder:
+            raise TargetError(f"{holder}; {way_out}")
 
 
-def _argv(config: RunConfig, python: str, port: int | None) -> tuple[tuple[str, ...], str | None]:
-    if config.command:
-        return config.command, None
-    worker_class = config.worker_class
-    argv = [python, "-m", "gunicorn", "--bind", f"{HOST}:{port}", "--workers", str(config.workers)]
-    if config.target is None:
-        argv += ["-c", REFERENCE_CONF]
-    elif worker_class is None:
-        worker_class = "uvicorn_worker.UvicornWorker"
-    if worker_class is not None:
-        argv += ["--worker-class", worker_class]
-    if config.threads is not None:
-        argv += ["--threads", str(config.threads)]
-    return (*argv, config.target or REFERENCE_APP), worker_class
-
-
-def _environment(config: RunConfig) -> dict[str, str]:
+def _environment(config: RunConfig, scratch: Path | None = None) -> dict[str, str]:
     environment = dict(os.environ)
     if config.target is None and not config.command:
         environment.update({"PINCHPOINT_APP_FAULT": config.fault} if config.fault else {})
+        if scratch is not None:
+            environment.setdefault(REFERENCE_FOLDER, str(scratch))
     environment.update(config.env)
     return environment
 
@@ -134,17 +225,14 @@ def check_target(config: RunConfig) -> None:
     """Refuse a `MODULE:APP` that cannot be one, before anything starts.
 
     Raises:
-        UsageError: it has no colon, or the module's file is not there in the target's own folder and interpreter.
+        UsageError: it has no colon, or is a file's name.
 
     """
     if config.target is None:
         return
     module, colon, attribute = config.target.partition(":")
+    if module.endswith(".py") or "/" in module:
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise UsageError(f"{config.target!r} names a file; write it as MODULE:APP, like {dotted}:{attribute or 'app'}")
     if not colon or not module or not attribute:
         raise UsageError(f"{config.target!r} is not MODULE:APP; write it like app.main:app")
-    root = config.cwd or Path.cwd()
-    as_path = root.joinpath(*module.split("."))
-    here = as_path.with_suffix(".py").is_file() or (as_path / "__init__.py").is_file()
-    installed = config.python is not None or importlib.util.find_spec(module.split(".")[0]) is not None
-    if not here and not installed:
-        raise UsageError(f"there is no module {module} in {root}; name the app's folder with --cwd")
