@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,39 @@ def _member(pid: int) -> Member | None:
         return None
     command = (read_once(f"/proc/{pid}/cmdline") or "").replace("\0", " ")
     return Member(pid, stat.ppid, stat.started_ticks, any(mark in command for mark in _HELPER_MARKS))
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process is there and neither ended nor a zombie."""
+    return _member(pid) is not None
+
+
+def adoptable(pid: int) -> list[int]:
+    """Return a process that left the tree, and its ancestors of the same session: a daemon's master.
+
+    Never init, nor us, nor what started us: everything below them would follow.
+    """
+    ours = {os.getpid(), *_chain(os.getpid())}
+    session = _session(pid)
+    above = [found for found in _chain(pid) if found not in ours and found != 1 and _session(found) == session]
+    return [pid, *above]
+
+
+def _chain(pid: int) -> list[int]:
+    """Return the ancestors of a process, as far as they are all alive."""
+    found: list[int] = []
+    member = _member(pid)
+    while member is not None and member.ppid > 0 and member.ppid not in found:
+        found.append(member.ppid)
+        member = _member(member.ppid)
+    return found
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def assign_roles(members: Mapping[int, Member], serving: Iterable[int]) -> dict[int, str]:

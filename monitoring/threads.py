@@ -75,6 +75,12 @@ class LoopWatch:
         self._counts[classify(state, name, has_loop=self._has_loop)] += 1
         self._counts[SAMPLES] += 1
 
+    def record(self, state: str) -> None:
+        """Count a look that was taken elsewhere (`thread_states`), by its name among LOOP_STATES."""
+        self._named = True
+        self._counts[state] += 1
+        self._counts[SAMPLES] += 1
+
     def _read_state(self) -> str | None:
         data = self._stat.read()
         return parse_state(data) if data is not None else None

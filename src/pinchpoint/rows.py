@@ -76,6 +76,26 @@ class HostRow(TypedDict):
     listen_queue: int | None
     """Accept-queue length of the target's port."""
     listen_limit: int | None
+    server_cpus: NotRequired[list[int]]
+    """CPUs the workers may run on."""
+    foreign_busy_s: NotRequired[float | None]
+    """Busy time of these CPUs that no process of the target used; it may fall a little when a process is found late."""
+    net_loopback_bytes: NotRequired[int | None]
+    """The part of `net_rx_bytes` (and equally of `net_tx_bytes`) that went over loopback."""
+    tcp_connects: NotRequired[int | None]
+    """Connections opened from this network."""
+    tcp_accepts: NotRequired[int | None]
+    tcp_connect_failures: NotRequired[int | None]
+    tcp_timeouts: NotRequired[int | None]
+    """Retransmission timers that fired."""
+    swap_out_pages: NotRequired[int | None]
+    disk: NotRequired[str | None]
+    """Device under the target's working folder; the next figures are its."""
+    disk_read_bytes: NotRequired[int | None]
+    disk_write_bytes: NotRequired[int | None]
+    disk_ios: NotRequired[int | None]
+    disk_busy_s: NotRequired[float | None]
+    """Time with at least one request in progress."""
 
 
 class CgroupRow(TypedDict):
@@ -89,6 +109,10 @@ class CgroupRow(TypedDict):
     memory_limit_bytes: int | None
     memory_bytes: int | None
     oom_kills: int | None
+    memory_limit_hits: NotRequired[int | None]
+    """Times the group was about to go over its limit: `max` of memory.events (v2), memory.failcnt (v1)."""
+    memory_high_hits: NotRequired[int | None]
+    """Times it was throttled for going over memory.high (v2 only)."""
 
 
 class ProcessRow(TypedDict):
@@ -103,9 +127,10 @@ class ProcessRow(TypedDict):
     """CPU of the event-loop thread (the probe names it; else the leader)."""
     loop_runq_s: float | None
     loop_states: dict[str, int] | None
-    """Cumulative counts of 50 Hz looks at the loop thread: running, idle (epoll), futex, sleep, socket, disk, other."""
+    """Cumulative counts of 30 Hz looks at the loop thread: running, idle (epoll), futex, sleep, socket, disk, other."""
     threads: int | None
     fds: int | None
+    """Counted at 2 Hz; in between the last count."""
     rss_bytes: int | None
     pss_bytes: int | None
     """At most 1 Hz; null in between."""
@@ -120,10 +145,14 @@ class ProcessRow(TypedDict):
     tables: NotRequired[dict[str, dict[str, dict[str, float]]] | None]
     """Tables of the probe page: table -> row -> column -> figure. At most 2 Hz; left out or null in between."""
     thread_states: NotRequired[dict[str, int] | None]
-    """Cumulative counts of 20 Hz looks at all threads but idle ones: running, runnable, gil, lock, sleep, socket, disk,
-    idle, other; `samples` is their sum. Null where the kernel names no waiting place."""
+    """Cumulative counts of 20 Hz looks at all threads: running, runnable, gil (left out without a CPython in it), lock,
+    sleep, socket, disk, idle, other; `samples` is their sum. Null where system calls cannot be seen."""
     peers: NotRequired[dict[str, int] | None]
-    """Looks (of `thread_states`) that met a thread waiting on a socket, by the socket's peer (`127.0.0.1:5432`)."""
+    """Looks (of `thread_states`) that met a thread waiting on a socket, by its peer: `127.0.0.1:5432`, `unix PATH`,
+    `clients` (a response being sent), `unknown`."""
+    gone: NotRequired[bool]
+    """True in the last row of a process, which ended since the last tick. Its counters are those of its last living
+    row, its page and tables the last it published."""
 
 
 class AwaitRow(TypedDict):

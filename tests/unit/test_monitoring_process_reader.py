@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pinchpoint.monitoring.process_reader import PSS_COST_SHARE, ProcessReader
 from pinchpoint.monitoring.procfs import DescriptorBudget
+from pinchpoint.monitoring.thread_clocks import ThreadClocks
 
 
 @dataclass
@@ -27,9 +28,22 @@ class _Clock:
     def __init__(self, run_ns: int) -> None:
         self.run_ns, self.wait_ns, self.slices = run_ns, 2 * run_ns, 1
         self.switches = (1, 1)
+        self.gone = False
 
     def close(self) -> None:
         return
+
+
+def _clocks(reader: ProcessReader) -> ThreadClocks:
+    found = vars(reader)["_clocks"]
+    assert isinstance(found, ThreadClocks)
+    return found
+
+
+def _give(reader: ProcessReader, tid: int, run_ns: int) -> _Clock:
+    clock = _Clock(run_ns)
+    dict.__setitem__(vars(_clocks(reader))["alive"], tid, clock)
+    return clock
 
 
 def _empty_reader() -> ProcessReader:
@@ -45,35 +59,35 @@ def test_threads_that_end_never_make_a_counter_fall(lives: list[tuple[int, int]]
     reader = _empty_reader()
     true_ns, before_s = 0, 0.0
     for tid, (seen_ns, unseen_ns) in enumerate(lives):
-        vars(reader)["_threads"][tid] = _Clock(seen_ns)
+        _give(reader, tid, seen_ns)
         for spent_ns in (seen_ns, unseen_ns):
             true_ns += spent_ns
             ticks_s = true_ns // 10_000_000 / 100
-            cpu_s = reader._cpu(ticks_s, reader._sched())
+            cpu_s = reader._cpu(ticks_s, _clocks(reader).sched())
             assert before_s <= cpu_s <= true_ns / 1e9 + 1e-9
             assert cpu_s >= true_ns / 1e9 - 0.02
             before_s = cpu_s
-        reader._retire(vars(reader)["_threads"].pop(tid))
+        _clocks(reader).retire(_clocks(reader).alive.pop(tid))
 
 
 def test_waits_and_switches_of_ended_threads_stay_counted() -> None:
     """They are part of what the process did."""
     reader = _empty_reader()
-    reader._retire(_Clock(1_000_000_000))  # type: ignore[arg-type]
-    vars(reader)["_threads"][7] = _Clock(500_000_000)
+    clocks = _clocks(reader)
+    clocks.retire(_Clock(1_000_000_000))  # type: ignore[arg-type]
+    _give(reader, 7, 500_000_000)
 
-    assert reader._sched() == (1.5, 3.0)
-    assert reader._switches() == (2, 2)
+    assert clocks.sched() == (1.5, 3.0)
+    assert clocks.switches() == (2, 2)
 
 
 def test_a_kernel_without_scheduler_statistics_gives_no_wait() -> None:
     """It prints zeros: the wait is unavailable, and CPU comes from the ticks."""
     reader = _empty_reader()
-    clock = _Clock(0)
+    clock = _give(reader, 7, 0)
     clock.slices = 0
-    vars(reader)["_threads"][7] = clock
 
-    assert reader._sched() is None
+    assert _clocks(reader).sched() is None
     assert reader._loop_clock(7) is None
     assert reader._cpu(1.25, None) == 1.25
 
@@ -81,7 +95,8 @@ def test_a_kernel_without_scheduler_statistics_gives_no_wait() -> None:
 def test_the_loop_counter_goes_on_when_another_thread_runs_the_loop() -> None:
     """Readers take differences: changing the thread must not look like CPU used or given back."""
     reader = _empty_reader()
-    vars(reader)["_threads"].update({0: _Clock(5_000_000_000), 7: _Clock(1_000_000_000)})
+    _give(reader, 0, 5_000_000_000)
+    _give(reader, 7, 1_000_000_000)
     before = reader._loop_clock(reader._follow_loop(None).tid)
     after = reader._loop_clock(reader._follow_loop(Page(0, 0.0, {"loop_tid": 7.0})).tid)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from pinchpoint.errors import MeasurementError
 from pinchpoint.monitoring.procfs import DescriptorBudget
-from pinchpoint.monitoring.sampler import Sampler, Target
+from pinchpoint.monitoring.sampler import Sampler
+from pinchpoint.monitoring.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,17 +80,17 @@ def test_a_missed_deadline_is_skipped_and_the_late_tick_says_so() -> None:
     assert [round(row["late_s"], 3) for row in rows[2:5]] == [0.0, 0.03, 0.0]
 
 
-def test_loop_threads_are_looked_at_fifty_times_a_second_out_of_step() -> None:
-    """Each look falls into its own 20 ms, at ever different places within it."""
+def test_loop_threads_are_looked_at_thirty_times_a_second_out_of_step() -> None:
+    """Each look falls into its own third of a tick, at ever different places within it."""
     fake = FakeTime(1.05)
     rows: list[SampleRow] = []
     _run(fake, rows.append)
 
     states = rows[-1]["processes"][0]["loop_states"]
     assert states is not None
-    assert states["samples"] == 50
-    phases = {round((wait_s - 100) % 0.02, 4) for wait_s in fake.waits}
-    assert len(phases) > 40
+    assert states["samples"] == 30
+    phases = {round((wait_s - 100) % 0.1 / 3, 4) for wait_s in fake.waits}
+    assert len(phases) > 25
 
 
 def test_a_full_disk_ends_the_sampling_and_shows() -> None:
@@ -134,7 +135,7 @@ def test_a_target_that_is_gone_is_sampled_as_nothing() -> None:
 
 def test_a_page_of_an_unknown_process_asks_for_a_look_at_the_tree() -> None:
     """Once: the reader keeps the pages of dead workers."""
-    target = Target(os.getpid(), DescriptorBudget())
+    target = Target([os.getpid()], DescriptorBudget())
     stray = {1: Page(1, 0.0, {"loop_tid": 1.0})}
 
     assert (target.use_pages(stray), target.use_pages(stray)) == (True, False)
