@@ -15,9 +15,9 @@ from .runtime import RUNTIME, Hook
 from .tables import ROUTE_ROWS
 
 NO_ROUTE = "(no route)"
-_NOT_FOUND = 404
-_CLIENT_ERROR = 400
-_SERVER_ERROR = 500
+NOT_FOUND = 404
+CLIENT_ERROR = 400
+SERVER_ERROR = 500
 _METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
 _PATHS_KEPT = 1024
 _SEGMENTS = 8
@@ -68,8 +68,8 @@ class RouteRow:
         self.service_s += seconds
         if seconds > self.longest:  # noqa: PLR1730 - max() costs as much as all the rest
             self.longest = seconds
-        if status >= _CLIENT_ERROR:
-            if status >= _SERVER_ERROR:
+        if status >= CLIENT_ERROR:
+            if status >= SERVER_ERROR:
                 self.server_errors += 1
             else:
                 self.client_errors += 1
@@ -101,7 +101,7 @@ class Routes:
         Without a template it is `(no route)` for a 404, else the normalised path.
         """
         if template is None:
-            template = NO_ROUTE if status == _NOT_FOUND else normalised(path)
+            template = NO_ROUTE if status == NOT_FOUND else normalised(path)
         row = self.named.get((method, template))
         return row if row is not None else self._add(method, template)
 

@@ -43,6 +43,23 @@ THREADS = {
 
 DATABASES = {
     "sqlalchemy.pool.impl": (("pool", "hook_sqlalchemy"),),
+    "sqlalchemy.engine.base": (("database", "hook_engine"),),
+    "sqlite3.dbapi2": (("sqlite", "hook_sqlite3"),),
+    "aiosqlite.core": (("drivers", "hook_aiosqlite"),),
+    "psycopg2": (("psycopg2s", "hook_psycopg2"),),
+    "psycopg.connection": (("drivers", "hook_psycopg"),),
+    "psycopg.connection_async": (("drivers", "hook_psycopg_async"),),
+    "psycopg_pool.pool": (("driver_pools", "hook_psycopg_pool"),),
+    "psycopg_pool.null_pool": (("driver_pools", "hook_psycopg_pool"),),
+    "psycopg_pool.pool_async": (("driver_pools", "hook_psycopg_pool"),),
+    "psycopg_pool.null_pool_async": (("driver_pools", "hook_psycopg_pool"),),
+    "asyncpg.connection": (("drivers", "hook_asyncpg"),),
+    "asyncpg.prepared_stmt": (("drivers", "hook_asyncpg_statement"),),
+    "asyncpg.cursor": (("drivers", "hook_asyncpg_cursor"),),
+    "asyncpg.transaction": (("drivers", "hook_asyncpg_transaction"),),
+    "asyncpg.pool": (("driver_pools", "hook_asyncpg_pool"),),
+    "pymysql.cursors": (("drivers", "hook_pymysql_cursor"),),
+    "pymysql.connections": (("drivers", "hook_pymysql_connection"),),
 }
 
 OUTGOING = {
