@@ -39,6 +39,12 @@ def _admitted(request: Any, visit: Visit) -> None:
     visit.call(peer(origin.scheme.decode(), origin.host.decode(), origin.port))
 
 
+def _answered(request: Any, response: Any, visit: Visit) -> None:
+    """From here on the visit hangs on the body: a body never closed is collected, its request stays in the pool."""
+    visit.answered(response.status)
+    response.stream.__dict__[VISIT] = request.__dict__.pop(VISIT)
+
+
 def _visit(request: Any) -> Visit | None:
     return getattr(request, VISIT, None)
 
@@ -65,7 +71,7 @@ def hook_async(module: Any) -> None:
         except BaseException as error:
             visit.fail(error, isinstance(error, pool_timeout))
             raise
-        visit.answered(response.status)
+        HOOK.safely(_answered, request, response, visit)
         return response
 
     @functools.wraps(wait)
@@ -85,7 +91,7 @@ def hook_async(module: Any) -> None:
         try:
             return await close(self)
         finally:
-            visit = _visit(self._pool_request.request)
+            visit = self.__dict__.pop(VISIT, None)
             if visit is not None:
                 visit.end(failed)
 
@@ -110,7 +116,7 @@ def hook_sync(module: Any) -> None:
         except BaseException as error:
             visit.fail(error, isinstance(error, pool_timeout))
             raise
-        visit.answered(response.status)
+        HOOK.safely(_answered, request, response, visit)
         return response
 
     @functools.wraps(wait)
@@ -130,7 +136,7 @@ def hook_sync(module: Any) -> None:
         try:
             return shut(self)
         finally:
-            visit = _visit(self._pool_request.request)
+            visit = self.__dict__.pop(VISIT, None)
             if visit is not None:
                 visit.end(failed)
 

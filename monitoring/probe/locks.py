@@ -1,33 +1,24 @@
-"""Locks of asyncio, and locks on files.
+"""Locks of asyncio.
 
-asyncio: `Lock.acquire` and `Semaphore.acquire` ask for their loop only when they have to wait (read: CPython 3.10 to
+`Lock.acquire` and `Semaphore.acquire` ask for their loop only when they have to wait (read: CPython 3.10 to
 3.13; 3.9 does not, and is left alone). That is where waits are seen, at no cost to those who need not wait. From its
 first wait on, a lock also counts who gets in at once. A release costs about 50 ns more. Which of several holders lets
 go is not known, nor needed: the sum of hold times does not depend on it. Uncontended acquires through an
 asyncio.Condition are missed.
-
-Files: a blocking `flock` or `lockf` waits. When a lock ends by closing its file nobody is told, so the holders of file
-locks are unavailable.
 """
 
 from __future__ import annotations
 
 import collections
 import functools
-import math
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .outgoing import Door, family, site, watch
-
-if TYPE_CHECKING:
-    from .gates import Gate
+from .outgoing import Door, site, watch
 
 KIND = "lock"
 _WATCHED, _LIMIT = "_pinchpoint_watched", "_pinchpoint_limit"
 _PASSED = ("asyncio.locks", "asyncio.tasks", "asyncio.timeouts", "asyncio.queues", "contextlib")
 ASYNC = watch("asyncio locks")
-FILES = watch("file locks")
 
 
 class Watched:
@@ -38,7 +29,11 @@ class Watched:
         self.door = Door(KIND, name, limit)
         self._holders: collections.deque[int] = collections.deque()
         for _ in range(holders):  # since when is unknown: from now on
-            self.entered(self.door.gate.took())
+            self.walked_in()
+
+    def walked_in(self) -> None:
+        """Count a holder that did not wait."""
+        self.entered(self.door.gate.took())
 
     def entered(self, taken: tuple[object, float]) -> None:
         """Count a holder. One that was cancelled just when it got in never comes back: the oldest makes room."""
@@ -47,16 +42,22 @@ class Watched:
             self.released()
 
     def released(self) -> None:
-        """Count a holder out."""
-        if self._holders:
-            self.door.leave(self._holders.popleft())
+        """Count a holder out. Never raises."""
+        try:
+            if self._holders:
+                self.door.leave(self._holders.popleft())
+        except Exception as error:
+            ASYNC.fail(error)
 
     def done(self, began: float, future: Any) -> None:
-        """Count a wait that ended, just before its task goes on."""
-        if future.cancelled():
-            self.door.gate.gave_up(began, timed_out=False)
-        else:
-            self.entered(self.door.gate.got(began))
+        """Count a wait that ended, just before its task goes on. Never raises."""
+        try:
+            if future.cancelled():
+                self.door.gate.gave_up(began, timed_out=False)
+            else:
+                self.entered(self.door.gate.got(began))
+        except Exception as error:
+            ASYNC.fail(error)
 
 
 class _WaitingLoop:
@@ -68,22 +69,24 @@ class _WaitingLoop:
         self._loop = loop
         self._watched = watched
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
     def create_future(self) -> Any:
+        """Return a future whose end is noticed."""
         future = self._loop.create_future()
         ASYNC.safely(self._watch, future)
         return future
 
     def _watch(self, future: Any) -> None:
         began, watched = self._watched.door.gate.ask(), self._watched
-        future.add_done_callback(lambda done: ASYNC.safely(watched.done, began, done))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
+        future.add_done_callback(functools.partial(watched.done, began))
 
 
 def hook_asyncio(module: Any) -> None:
     """Watch the waits for `Lock`, `Semaphore` and `BoundedSemaphore`."""
     if not hasattr(module.Lock, "_get_loop"):
+        ASYNC.alive = False
         return
     _hook_limit(module.Semaphore)
     for owner in (module.Lock, module.Semaphore):
@@ -136,7 +139,7 @@ def _counted(acquire: Any, watched: Watched) -> Any:
         free = not (lock.locked() or lock._waiters)  # noqa: SLF001 - in 3.9 and 3.10 `locked` knows of no waiters
         result = await acquire()
         if free:
-            ASYNC.safely(lambda: watched.entered(watched.door.gate.took()))
+            ASYNC.safely(watched.walked_in)
         return result
 
     return counted
@@ -149,56 +152,7 @@ def _hook_release(owner: Any) -> None:
     def release(self: Any) -> Any:
         result = original(self)
         if _WATCHED in self.__dict__:
-            ASYNC.safely(self.__dict__[_WATCHED].released)
+            self.__dict__[_WATCHED].released()
         return result
 
     owner.release = release
-
-
-class _Unknown:
-    """The level of what nobody reports."""
-
-    value = math.nan
-
-    def shift(self, delta: int, at: float) -> None:
-        """Nothing is known before, nor after."""
-
-    def area(self, _at: float) -> float:
-        """Return NaN."""
-        return math.nan
-
-
-_UNKNOWN: Any = _Unknown()
-
-
-def hook_fcntl(module: Any) -> None:
-    """Time blocking calls of `flock` and `lockf`."""
-    for name in ("flock", "lockf"):
-        setattr(module, name, _timed_lock(getattr(module, name), module.LOCK_NB | module.LOCK_UN))
-
-
-def _timed_lock(original: Any, never_blocks: int) -> Any:
-    @functools.wraps(original)
-    def locked(*args: Any, **kwargs: Any) -> Any:
-        asked = FILES.safely(_ask, args, never_blocks)
-        if asked is None:
-            return original(*args, **kwargs)
-        gate, began = asked
-        try:
-            result = original(*args, **kwargs)
-        except BaseException:
-            FILES.safely(gate.gave_up, began, False)
-            raise
-        FILES.safely(gate.got, began)
-        return result
-
-    return locked
-
-
-def _ask(args: tuple[Any, ...], never_blocks: int) -> tuple[Gate, float] | None:
-    if len(args) < 2 or not isinstance(args[1], int) or args[1] & never_blocks:  # noqa: PLR2004 - file and operation
-        return None
-    descriptor = args[0] if isinstance(args[0], int) else args[0].fileno()
-    gate = family(KIND, "file " + os.readlink("/proc/self/fd/%d" % descriptor)).gate  # noqa: PTH115 - no pathlib here
-    gate.busy, gate.hold_s = _UNKNOWN, math.nan
-    return gate, gate.ask()

@@ -62,9 +62,9 @@ def site(*passed: str) -> str:
     frame: Any = sys._getframe(1)  # noqa: SLF001 - inspect.stack reads source files
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if name in _LOOP_MODULES:
-            return ""
         if not _within(name, (_HERE, *passed)):
+            if name in _LOOP_MODULES:
+                return ""
             return "%s:%d" % (_short(frame.f_code.co_filename), frame.f_lineno)
         frame = frame.f_back
     return ""
@@ -130,8 +130,9 @@ class Door:
         self._family = family(kind, name)
         self.gate = self._family.gate
         self.limit = limit
-        self._open = False
         self._inside: dict[int, tuple[object, float]] = {}
+        self._open = True
+        self._family.change(limit, 1)
 
     def enter(self, taken: tuple[object, float]) -> int:
         """Remember what the gate gave to one that got in; return the key for `leave`."""
@@ -194,7 +195,7 @@ class Visit:
     """One request on its way: through the door, to the peer, and back. Its methods never raise.
 
     The order is `wait` if it has to, `admitted`, `call`, `answered`, `end`; `fail` at any time. Collected without an
-    end, its call ends there, but its place stays taken.
+    end, its call ends there, but its place, where places are limited, stays taken.
     """
 
     __slots__ = ("_asked", "_began", "_door", "_failed", "_hook", "_key", "_peer")
@@ -288,12 +289,15 @@ class Visit:
 
     def _finish(self, failed: bool) -> None:
         self.close(failed)
+        asked, self._asked = self._asked, None
+        if asked is not None and self._door is not None:
+            self._door.gate.gave_up(asked, timed_out=False)
         key, self._key = self._key, None
         if key is not None and self._door is not None:
             self._door.leave(key)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            self.close()
-            if self._asked is not None and self._door is not None:
-                self._door.gate.gave_up(self._asked, timed_out=False)
+            if self._door is not None and self._door.limit is not None:
+                self._key = None
+            self._finish(failed=False)
