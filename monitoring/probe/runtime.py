@@ -12,6 +12,7 @@ from typing import Any, Callable
 from .page import PageFile
 from .real import RLock, sleep, start_thread
 from .tables import ALL_ROWS, HOOK_ROWS
+from .tracer import allow_tracer
 
 PUBLISH_INTERVAL_S = 0.05
 TABLES_EVERY = 5
@@ -92,6 +93,7 @@ class Runtime:
         self.active = True
         if not self.folder:
             return
+        allow_tracer()
         try:
             self._page = page = PageFile(self.folder, os.getpid())
             self.publish(page)
