@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pinchpoint.commands.exporter import pages_of
+from pinchpoint.commands.exporter import pages_of, runs
 from pinchpoint.errors import ExitCode, UsageError
 from pinchpoint.monitoring.doctor import LIMITED, MISSING, OK, PASSIVE, Check, Machine, run_checks
 from pinchpoint.monitoring.doctor_trials import Neighbours, clock, disk, loopback
@@ -32,7 +32,7 @@ def examine(pid: int | None, progress: Callable[[str], None]) -> list[Check]:
         UsageError: there is no such process.
 
     """
-    if pid is not None and not psutil.pid_exists(pid):
+    if pid is not None and not runs(pid):
         raise UsageError(f"--pid {pid}: there is no such process")
     machine = Machine() if pid is None else Machine(pid=pid)
     checks: list[tuple[str, Callable[[Machine], Check]]] = []

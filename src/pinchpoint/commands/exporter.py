@@ -70,7 +70,7 @@ def run_exporter(pid: int | None, pages: Path | None, host: str, port: int, cons
         UsageError: the port is taken, there is no such process, or the folder cannot be used.
 
     """
-    if pid is not None and not psutil.pid_exists(pid):
+    if pid is not None and not runs(pid):
         raise UsageError(f"--pid {pid}: there is no such process")
     folder = pages or (pages_of(pid) if pid is not None else None) or default_pages()
     follower = Follower(folder, pid)
@@ -108,6 +108,14 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def runs(pid: int) -> bool:
+    """Say whether a process is there; one that ended and was not waited for by its parent is not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def pages_of(pid: int) -> Path | None:
@@ -159,7 +167,7 @@ class Follower:
     def follow(self) -> bool:
         """Start collectors for new servers and stop those of servers that ended; False once the given pid has ended."""
         roots = {self._pid} if self._pid is not None else self._roots()
-        living = {root for root in roots if psutil.pid_exists(root)}
+        living = {root for root in roots if runs(root)}
         for root in self._samplers.keys() - living:
             self._end(root)
         for root in sorted(living):
