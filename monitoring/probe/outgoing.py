@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import os
 import sys
+import weakref
 from typing import Any
 
 from .gates import GATES_OPEN
@@ -130,24 +131,24 @@ class Door:
         self._family = family(kind, name)
         self.gate = self._family.gate
         self.limit = limit
-        self._inside: dict[int, tuple[object, float]] = {}
+        self._inside: dict[int, tuple[tuple[object, float], Any]] = {}
         self._open = True
         self._family.change(limit, 1)
 
-    def enter(self, taken: tuple[object, float]) -> int:
+    def enter(self, taken: tuple[object, float], visit: Visit | None = None) -> int:
         """Remember what the gate gave to one that got in; return the key for `leave`."""
         if not self._open:
             self._open = True
             self._family.change(self.limit, 1)
         key = next(_KEYS)
-        self._inside[key] = taken
+        self._inside[key] = taken, None if visit is None else weakref.ref(visit)
         return key
 
     def leave(self, key: int) -> None:
         """Count one out, once."""
-        taken = self._inside.pop(key, None)
-        if taken is not None:
-            self.gate.back(taken)
+        inside = self._inside.pop(key, None)
+        if inside is not None:
+            self.gate.back(inside[0])
 
     def resize(self, limit: float | None) -> None:
         """Change the number of places."""
@@ -157,9 +158,12 @@ class Door:
         self.limit = limit
 
     def close(self) -> None:
-        """Give up all places; a pool that is used again opens again."""
-        for key in list(self._inside):
+        """Give up all places, and end the calls; a pool that is used again opens again."""
+        for key, (_, reference) in list(self._inside.items()):
             self.leave(key)
+            visit = reference and reference()
+            if visit is not None:
+                visit.close()
         if self._open:
             self._open = False
             self._family.change(self.limit, -1)
@@ -198,7 +202,7 @@ class Visit:
     end, its call ends there, but its place, where places are limited, stays taken.
     """
 
-    __slots__ = ("_asked", "_began", "_door", "_failed", "_hook", "_key", "_peer")
+    __slots__ = ("__weakref__", "_asked", "_began", "_door", "_failed", "_hook", "_key", "_peer")
 
     def __init__(self, hook: Hook, door: Door | None) -> None:
         self._hook = hook
@@ -223,7 +227,7 @@ class Visit:
         try:
             door, asked, self._asked = self._door, self._asked, None
             if door is not None and self._key is None:
-                self._key = door.enter(door.gate.took() if asked is None else door.gate.got(asked))
+                self._key = door.enter(door.gate.took() if asked is None else door.gate.got(asked), self)
         except Exception as error:
             self._hook.fail(error)
 
