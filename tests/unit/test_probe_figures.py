@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinchpoint.monitoring.probe import asgi
-from pinchpoint.monitoring.probe.database import Calls
+from pinchpoint.monitoring.probe import peers as probe_peers
+from pinchpoint.monitoring.probe.layout import CALLS
 from pinchpoint.monitoring.probe.level import Level
 from pinchpoint.monitoring.probe.loop import HEARTBEAT_S, Watch
+from pinchpoint.monitoring.probe.peers import Peers
 from pinchpoint.monitoring.probe.runtime import RUNTIME, Hook
+from pinchpoint.monitoring.probe.tables import Rows
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -190,15 +193,15 @@ def test_the_loop_is_busy_outside_the_selector() -> None:
     assert 0 < fields["loop_busy_s"] < 3 * HEARTBEAT_S
 
 
-def test_the_database_is_embedded_only_when_all_are() -> None:
+def test_the_database_is_embedded_only_when_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """One remote database makes the time remote."""
-    calls = Calls()
-    fields: dict[str, float] = {}
-    calls.fill(fields, 0.0)
+    peers, fields = Peers(), dict[str, float]()
+    monkeypatch.setattr(probe_peers, "CALL_ROWS", Rows(CALLS))
+    peers.fill(fields, 0.0)
     assert fields == {}
-    calls.names.add("sqlite")
-    calls.fill(fields, 0.0)
+    peers.get("db", "sqlite /x.db")
+    peers.fill(fields, 0.0)
     assert fields["db_embedded"] == 1
-    calls.names.add("postgresql")
-    calls.fill(fields, 0.0)
+    peers.get("db", "postgresql 127.0.0.1:5432/shop")
+    peers.fill(fields, 0.0)
     assert fields["db_embedded"] == 0
