@@ -121,8 +121,19 @@ AS_JSON = Annotated[bool, typer.Option("--json", help="Print the JSON to stdout,
 def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
     """Find the limit of an app and name its bottleneck.
 
-    `pinchpoint run` presses the reference app; `pinchpoint run app.main:app` your own, under gunicorn;
-    `pinchpoint run --url http://127.0.0.1:8000 -- COMMAND…` whatever COMMAND starts.
+    What is pressed, in four ways:
+
+    - `pinchpoint run` the reference app that comes with pinchpoint
+
+    - `pinchpoint run --python .venv/bin/python app.main:app` your app, in its own environment: under gunicorn if that
+      is installed there, else under uvicorn, hypercorn, granian or waitress
+
+    - `pinchpoint run -- .venv/bin/uvicorn app.main:app --port {port}` whatever a command starts, on a free port; with
+      `--url http://127.0.0.1:8000` on that one
+
+    - `pinchpoint run --url http://127.0.0.1:8000 --pid 4242` a server that runs already, seen from outside only
+
+    What it is pressed with: `--get /items --get '/search?q=x'`, or `-f locustfile.py`, or a bundled `--scenario`.
     """
     from pinchpoint.commands.run import execute  # noqa: PLC0415 - `--help` should not load scientific libraries
     from pinchpoint.report.terminal import render_summary  # noqa: PLC0415

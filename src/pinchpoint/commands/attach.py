@@ -14,7 +14,7 @@ from pinchpoint.monitoring.processes_tree import find_members
 
 MISSING = (
     "attached: no probe, so pools, routes, the event loop and the await profile are unavailable; "
-    "start the server through pinchpoint to see them"
+    "start the server through pinchpoint, or with what `pinchpoint probe-env` prints, to see them"
 )
 PAGES_FOUND = "attached: the server was started with the probe, and its own pages are read"
 

@@ -26,6 +26,8 @@ def validated(config: RunConfig) -> RunConfig:
 
     """
     config = _filled_in(config)
+    if config.target is not None and config.url is not None and config.pid is None and not config.command:
+        raise UsageError("--url goes with a command after `--`; MODULE:APP gets its address with --port")
     if config.url is not None:
         check_host(config.url, config.allow_hosts)
         if not config.command and config.pid is None:
@@ -36,8 +38,6 @@ def validated(config: RunConfig) -> RunConfig:
         raise UsageError("a server command needs its address: give --url http://127.0.0.1:PORT before `--`")
     if config.target is not None and config.command:
         raise UsageError("give MODULE:APP or a command after `--`, not both")
-    if config.target is not None and config.url is not None and config.pid is None:
-        raise UsageError("--url goes with a command after `--`; MODULE:APP gets its address with --port")
     if config.pid is not None:
         config = _attached(config)
     check_program(config)
@@ -129,6 +129,8 @@ def _check_locustfile(config: RunConfig) -> None:
         return  # slow is not wrong: the load processes have more time
     if done.returncode != 0:
         raise UsageError(f"the Locust file {config.locustfile} cannot be used: {_reason(done.stderr, path)}")
+    if not any(line.startswith(" ") and line.strip() for line in done.stdout.splitlines()):
+        raise UsageError(f"the Locust file {config.locustfile} defines no User class")
 
 
 def _reason(said: str, path: Path) -> str:

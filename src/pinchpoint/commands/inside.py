@@ -11,6 +11,7 @@ import psutil
 from pinchpoint.commands.attach import environment
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.describe import LOG_FILE, Description, Inquiry, describe
+from pinchpoint.commands.target import server_of
 from pinchpoint.errors import PinchpointError
 from pinchpoint.monitoring import probe
 from pinchpoint.monitoring.injection import PAGE_FOLDER_VARIABLE
@@ -37,6 +38,15 @@ def ask_interpreter(
         return describe(Inquiry(python, env or os.environ, config.cwd, folder / LOG_FILE), ASK_S)
     except PinchpointError:
         return None
+
+
+def server_seen(roots: Iterable[int]) -> str | None:
+    """Return the server that the processes' command lines name, if any does."""
+    for pid in find_members(roots):
+        words = (read_once(f"/proc/{pid}/cmdline") or "").split("\0")
+        if (server := server_of(words)) is not None:
+            return server
+    return None
 
 
 def interpreter_of(pid: int) -> str | None:

@@ -134,8 +134,8 @@ def _keep_facts(folder: Path, session: Session) -> None:
     with contextlib.suppress(MeasurementError, UsageError):
         run = load_run(folder)
         target = run["target"]
-        target["server"] = plan.server
-        target["server_version"] = plan.server_version or (app.versions.get(plan.server or "") if app else None)
+        target["server"] = server = session.server or plan.server
+        target["server_version"] = plan.server_version or (app.versions.get(server or "") if app else None)
         target["worker_class"] = plan.worker_class
         target["interface"] = app.interface if app is not None else None
         target["python"] = plan.python or (app.executable if app is not None else None)

@@ -45,8 +45,11 @@ class Session:
         self.target: Child | Attached | None = None
         self.app: Description | None = None
         """The app's interpreter, as far as it was asked."""
+        self.server: str | None = None
+        """`gunicorn`, `uvicorn` and so on, as far as it is known."""
         self.sampler: Sampler | None = None
         self.generator: Generator | None = None
+        self._metrics: Source | None = None
         self.workers_seen: int | None = None
         self._loaded_s: float | None = None
         self._probe_checked = False
@@ -100,6 +103,7 @@ class Session:
             seconds = self._await_ready(server, deadline_s)
         self.event("target-ready", seconds=seconds)
         self.app = self.plan.app or inside.ask_interpreter(server.roots, self.config, self.plan.env, self.folder)
+        self.server = self.plan.server or inside.server_seen(server.roots)
         self._start_sampler(server)
         return seconds
 
@@ -142,6 +146,8 @@ class Session:
 
         def sink(row: SampleRow) -> None:
             writer.write(row)
+            if self._metrics is not None:
+                self._metrics.observe(row)
 
         reader = PageReader(self.page_folder)
         roots = target.roots or [target.pid]
@@ -158,8 +164,8 @@ class Session:
         """
         if self.config.metrics_port is None:
             return None
-        source = Source(self.page_folder, lambda: row_of(self.sampler))
-        exporter = Exporter(source.families, HOST, self.config.metrics_port)
+        self._metrics = Source(lambda: self.page_folder)
+        exporter = Exporter(self._metrics.families, HOST, self.config.metrics_port)
         self._stack.callback(exporter.stop)
         exporter.start()
         return exporter.url
@@ -230,12 +236,6 @@ class Session:
         """Pids of the target's workers, as the collector saw them last."""
         row = self.sampler.latest if self.sampler is not None else None
         return [process["pid"] for process in row["processes"] if process["role"] == "worker"] if row else []
-
-
-def row_of(sampler: Sampler | None) -> list[SampleRow]:
-    """Return the collector's newest row, if there is one."""
-    row = sampler.latest if sampler is not None else None
-    return [row] if row is not None else []
 
 
 def ending(code: int | None) -> str:

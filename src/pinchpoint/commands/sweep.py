@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pinchpoint.commands.config import RunConfig, split_cpus
 from pinchpoint.commands.run import RunResult, execute, run_id
-from pinchpoint.errors import ExitCode, PinchpointError
+from pinchpoint.errors import ExitCode, PinchpointError, UsageError
 from pinchpoint.recording import load_run, new_run_folder, write_json
 from pinchpoint.report.sweep import sweep_html, sweep_markdown
 from pinchpoint.report.write import write_text
@@ -39,6 +39,10 @@ def run_sweep(config: RunConfig, counts: tuple[int, ...], console: Console, core
         UsageError: the configuration makes no sense; nothing was started.
 
     """
+    if config.pid is not None:
+        raise UsageError("a sweep starts the server anew for each worker count; leave out --pid")
+    if config.command and not any("{workers}" in word for word in (*config.command, *config.env.values())):
+        raise UsageError("the command must take the worker count: write {workers} where it belongs after `--`")
     folder = new_run_folder(config.root, _sweep_id(counts), config.out, force=config.force, latest=False)
     server_cpus, load_cpus = split_cpus(max(counts)) if config.pin else (None, None)
     rows: dict[int, dict[str, Any]] = {}

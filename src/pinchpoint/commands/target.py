@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -137,7 +137,7 @@ def _app(
     return chosen.argv, plan
 
 
-def server_of(command: tuple[str, ...]) -> str | None:
+def server_of(command: Iterable[str]) -> str | None:
     """Return the server that a command line starts, as far as its words tell."""
     for word in command:
         name = Path(word).name
