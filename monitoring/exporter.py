@@ -40,21 +40,39 @@ def dashboard() -> dict[str, Any]:
 
 
 class Source:
-    """All metrics of one target: from its pages, and from the collector's newest rows.
+    """All metrics of one target: from its pages, and from the collector's rows. Any thread may ask and tell.
 
-    `tidy`: remove the pages of workers that ended long ago; only where nobody else reads them.
+    `pages` says where the pages are, which may be known only once the target runs. `tidy`: remove the pages of workers
+    that ended long ago; only where nobody else reads them.
     """
 
-    def __init__(self, pages: Path, rows: Callable[[], Iterable[SampleRow]], *, tidy: bool = False) -> None:
-        self._inside = Exposition(str(pages), tidy=tidy)
+    def __init__(self, pages: Callable[[], Path], *, tidy: bool = False) -> None:
+        self._pages = pages
+        self._tidy = tidy
+        self._inside: dict[Path, Exposition] = {}
         self._outside = Outside()
-        self._rows = rows
         self._lock = threading.Lock()
+
+    def observe(self, row: SampleRow) -> None:
+        """Take the collector's next row: whoever dies between two scrapes is in one of them for the last time."""
+        with self._lock:
+            self._outside.observe(row)
+            for process in row["processes"]:
+                age_s, fields = process["probe_age_s"], process["probe"]
+                if process.get("gone") and fields is not None and age_s is not None:
+                    snapshots = self._exposition().snapshots
+                    snapshots.end(process["pid"], row["t_s"] - age_s, fields, process.get("tables"))
 
     def families(self) -> list[Family]:
         """Return the metrics as of now."""
         with self._lock:
-            return [*self._inside.families(), *self._outside.families(list(self._rows()))]
+            return [*self._exposition().families(), *self._outside.families()]
+
+    def _exposition(self) -> Exposition:
+        folder = self._pages()
+        if folder not in self._inside:
+            self._inside[folder] = Exposition(str(folder), tidy=self._tidy)
+        return self._inside[folder]
 
 
 class Exporter:

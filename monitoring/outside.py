@@ -52,7 +52,7 @@ _CPU = ("pinchpoint_host_cpu_seconds_total", "CPU time of the machine, by what i
 _CPU_STATES = {"busy": "cpu_busy_s", "iowait": "cpu_iowait_s", "steal": "cpu_steal_s"}
 _PRESSURE = ("pinchpoint_host_pressure_seconds_total", "Time that some or all tasks were stalled, by resource (PSI).")
 _INFO = ("pinchpoint_process_info", "Always 1; says what each process of the target is for.")
-_THREADS = ("pinchpoint_process_thread_looks_total", "Looks at threads that were not idle, by what they were doing.")
+_THREADS = ("pinchpoint_process_thread_looks_total", "Looks at threads, by what they were doing.")
 _COLLECTOR = (
     ("pinchpoint_collector_cpu_seconds_total", "collector_cpu_s", "CPU used by the collector's thread."),
     ("pinchpoint_collector_late_seconds", "late_s", "How late the collector's newest look was."),
@@ -66,26 +66,32 @@ NAMES = frozenset(
 
 
 class Outside:
-    """Turns the collector's newest rows into metrics; remembers what a row leaves out and who has ended."""
+    """Turns the collector's rows into metrics; remembers what the newest leaves out, and who has ended."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._row: SampleRow | None = None
         self._processes: dict[int, dict[str, Any]] = {}  # the oldest death first, then the living
+        self._alive: set[int] = set()
 
-    def families(self, rows: list[SampleRow]) -> list[Family]:
-        """Return the metrics of the newest rows, one per target followed; machine-wide figures are of the first."""
-        alive = self._remember([process for row in rows for process in row["processes"]])
-        found = [*self._of_processes(alive)]
-        if rows:
-            row = rows[0]
-            found += _plain(_HOST, row["host"])
-            found += [_cpu(row["host"]), _pressure(row["host"])]
-            found += _plain(_CGROUP, row["cgroup"] or {})
-            found += _collector(row, self._clock())
+    def observe(self, row: SampleRow) -> None:
+        """Take the next row."""
+        self._row = row
+        self._remember(row["processes"])
+
+    def families(self) -> list[Family]:
+        """Return the metrics as of the newest row; none before the first."""
+        row = self._row
+        if row is None:
+            return []
+        found = [*self._of_processes(), *_plain(_HOST, row["host"])]
+        found += [_cpu(row["host"]), _pressure(row["host"])]
+        found += _plain(_CGROUP, row["cgroup"] or {})
+        found += _collector(row, self._clock())
         return found
 
-    def _remember(self, processes: list[ProcessRow]) -> set[int]:
-        """Keep the last known figures of each process; return the pids of the living."""
+    def _remember(self, processes: list[ProcessRow]) -> None:
+        """Keep the last known figures of each process."""
         for process in processes:
             before = self._processes.pop(process["pid"], {})
             # PSS is read less often than the rest; a new process with an old pid has used less CPU than the old one.
@@ -94,22 +100,21 @@ class Outside:
             if now["pss_bytes"] is None:
                 now["pss_bytes"] = pss
             self._processes[process["pid"]] = now
-        alive = {process["pid"] for process in processes}
-        ended = [pid for pid in self._processes if pid not in alive]
+        self._alive = {process["pid"] for process in processes if not process.get("gone")}
+        ended = [pid for pid in self._processes if pid not in self._alive]
         for pid in ended[:-ENDED_KEPT]:
             del self._processes[pid]
-        return alive
 
-    def _of_processes(self, alive: set[int]) -> Iterable[Family]:
+    def _of_processes(self) -> Iterable[Family]:
         for name, column, text in _PROCESS:
             family = Family(name, text)
             for pid, process in self._processes.items():
-                if family.kind == COUNTER or pid in alive:
+                if family.kind == COUNTER or pid in self._alive:
                     family.add(process[column], pid=pid)
             yield family
         info, looks = Family(*_INFO), Family(*_THREADS)
         for pid, process in self._processes.items():
-            if pid in alive:
+            if pid in self._alive:
                 info.add(1, pid=pid, role=process["role"])
             for state, count in (process.get("thread_states") or {}).items():
                 if state != "samples":

@@ -75,6 +75,23 @@ class Snapshots:
             self._drop_oldest(here)
             return list(self._known.values())
 
+    def end(
+        self,
+        pid: int,
+        published_s: float,
+        fields: Mapping[str, float],
+        tables: Mapping[str, Mapping[str, Mapping[str, float]]] | None,
+    ) -> None:
+        """Take what another reader saw last of a process that ended; it may have removed the page meanwhile."""
+        with self._lock:
+            keys = [key for key in self._known if key[0] == pid]
+            key = keys[-1] if keys else (pid, -1)
+            known = self._known.get(key)
+            if known is None or (known.alive and known.published_s <= published_s):
+                kept = known.tables if known is not None else {}
+                self._known[key] = Snapshot(pid, published_s, fields, tables if tables is not None else kept)
+                self._known[key].alive = False
+
     def _look(self, key: tuple[int, int], path: str) -> None:
         snapshot = read_page(path) or self._known.get(key)
         if snapshot is None or snapshot.pid != key[0]:

@@ -115,10 +115,10 @@ def test_the_default_folder_is_private_and_nobody_elses(tmp_path: Path, monkeypa
 def test_the_root_of_a_worker_is_its_master_and_not_the_shell(tmp_path: Path) -> None:
     """Whoever was started with the same folder belongs to the server."""
     parents = [parent.pid for parent in psutil.Process().parents()]
-    folders = dict.fromkeys((os.getpid(), parents[0]), tmp_path)
+    family = {os.getpid(), parents[0]}
 
-    assert root_of(os.getpid(), tmp_path, folders.get) == parents[0]
-    assert root_of(os.getpid(), tmp_path, {}.get) == os.getpid()
+    assert root_of(os.getpid(), tmp_path, lambda pid: tmp_path if pid in family else None) == parents[0]
+    assert root_of(os.getpid(), tmp_path, lambda _: None) == os.getpid()
 
 
 def test_a_process_tells_its_page_folder_and_its_port(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ def process(pid: int, **figures: Any) -> dict[str, Any]:
 
 def row(*processes: dict[str, Any], **host: Any) -> SampleRow:
     """Build a sample row with a bare host and no control group."""
-    names = ("cpu_iowait_s", "cpu_steal_s", "psi_us", "swap_in_pages", "net_rx_bytes", "net_tx_bytes", "retransmits")
-    names += ("listen_overflows", "listen_drops", "listen_queue", "listen_limit")
+    names = ["cpu_iowait_s", "cpu_steal_s", "psi_us", "swap_in_pages", "net_rx_bytes", "net_tx_bytes", "retransmits"]
+    names += ["listen_overflows", "listen_drops", "listen_queue", "listen_limit"]
     bare = {"cpu_busy_s": 9.0, "memory_total_bytes": 2, "memory_available_bytes": 1, "per_cpu_busy_s": []}
     whole: Any = {
         "t_s": 50.0,
@@ -31,6 +31,12 @@ def row(*processes: dict[str, Any], **host: Any) -> SampleRow:
     return result
 
 
+def after(outside: Outside, newest: SampleRow) -> list[Family]:
+    """Return the metrics after one more row."""
+    outside.observe(newest)
+    return outside.families()
+
+
 def values(found: list[Family], name: str) -> dict[tuple[tuple[str, str], ...], float]:
     """Return the samples of one metric."""
     return next(family.samples for family in found if family.name == name)
@@ -38,7 +44,7 @@ def values(found: list[Family], name: str) -> dict[tuple[tuple[str, str], ...], 
 
 def test_what_was_not_measured_has_no_sample() -> None:
     """A row of nothing but CPU gives CPU."""
-    found = Outside(lambda: 51.0).families([row(process(7))])
+    found = after(Outside(lambda: 51.0), row(process(7)))
 
     assert {family.name for family in found if family.samples} == {
         "pinchpoint_process_cpu_seconds_total",
@@ -56,7 +62,7 @@ def test_what_was_not_measured_has_no_sample() -> None:
 def test_nothing_but_known_metrics_is_served() -> None:
     """Every family has a name that the documentation lists."""
     states = {"running": 3, "samples": 3}
-    found = Outside().families([row(process(7, thread_states=states), psi_us={"cpu_some": 5})])
+    found = after(Outside(), row(process(7, thread_states=states), psi_us={"cpu_some": 5}))
 
     assert {family.name for family in found} == NAMES
 
@@ -64,9 +70,11 @@ def test_nothing_but_known_metrics_is_served() -> None:
 def test_an_ended_process_keeps_its_counters_and_loses_its_gauges() -> None:
     """Sums over processes do not fall."""
     outside = Outside()
-    outside.families([row(process(7, cpu_s=3.0, threads=4), process(8))])
+    assert outside.families() == []
+    after(outside, row(process(7, cpu_s=1.0, threads=4), process(8)))
+    outside.observe(row(process(7, cpu_s=3.0, threads=4, gone=True), process(8, threads=1)))
 
-    found = outside.families([row(process(8, threads=2))])
+    found = after(outside, row(process(8, threads=2)))
 
     cpu = values(found, "pinchpoint_process_cpu_seconds_total")
     assert cpu == {(("pid", "7"),): 3.0, (("pid", "8"),): 1.0}
@@ -78,17 +86,17 @@ def test_memory_read_less_often_stands_until_it_is_read_again() -> None:
     """PSS is read once a second, the rest more often; another process with the same pid starts without it."""
     outside = Outside()
     name = "pinchpoint_process_proportional_bytes"
-    outside.families([row(process(7, pss_bytes=100))])
+    after(outside, row(process(7, pss_bytes=100)))
 
-    assert values(outside.families([row(process(7, cpu_s=2.0))]), name) == {(("pid", "7"),): 100}
-    assert values(outside.families([row(process(7, cpu_s=0.1))]), name) == {}
+    assert values(after(outside, row(process(7, cpu_s=2.0))), name) == {(("pid", "7"),): 100}
+    assert values(after(outside, row(process(7, cpu_s=0.1))), name) == {}
 
 
 def test_pressure_and_thread_looks_are_split_by_label() -> None:
     """Microseconds become seconds; the sum of the looks is left to Prometheus."""
     figures = process(7, thread_states={"running": 3, "lock": 1, "samples": 4})
 
-    found = Outside().families([row(figures, psi_us={"io_full": 2_500_000})])
+    found = after(Outside(), row(figures, psi_us={"io_full": 2_500_000}))
 
     labels = (("resource", "io"), ("share", "full"))
     assert values(found, "pinchpoint_host_pressure_seconds_total") == {labels: 2.5}

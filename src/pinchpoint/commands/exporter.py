@@ -73,8 +73,9 @@ def run_exporter(pid: int | None, pages: Path | None, host: str, port: int, cons
     if pid is not None and not runs(pid):
         raise UsageError(f"--pid {pid}: there is no such process")
     folder = pages or (pages_of(pid) if pid is not None else None) or default_pages()
-    follower = Follower(folder, pid)
-    exporter = Exporter(Source(folder, follower.rows, tidy=True).families, host, port)
+    source = Source(lambda: folder, tidy=True)
+    follower = Follower(folder, pid, source.observe)
+    exporter = Exporter(source.families, host, port)
     try:
         with _stopped_by_signals() as stop:
             follower.follow()
@@ -156,53 +157,46 @@ def listening_port(root: int) -> int | None:
 
 
 class Follower:
-    """Collectors for one process given by pid, or for every server that has pages in a folder."""
+    """The collector of one server given by its pid, or of every server that has pages in a folder."""
 
-    def __init__(self, folder: Path, pid: int | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, pid: int | None, sink: Callable[[SampleRow], None]) -> None:
         self._pid = pid
+        self._folder = folder
+        self._sink = sink
         self._snapshots = Snapshots(str(folder))
-        self._samplers: dict[int, tuple[Sampler, int | None]] = {}
+        self._sampler: Sampler | None = None
+        self._followed: tuple[frozenset[int], int | None] = (frozenset(), None)
 
     def follow(self) -> bool:
-        """Start collectors for new servers and stop those of servers that ended; False once the given pid has ended."""
-        roots = {self._pid} if self._pid is not None else self._roots()
-        living = {root for root in roots if runs(root)}
-        for root in self._samplers.keys() - living:
-            self._end(root)
-        for root in sorted(living):
-            known = self._samplers.get(root)
-            if known is None or known[1] is None:
-                port = listening_port(root)
-                if known is None or port is not None:
-                    self._end(root)
-                    self._begin(root, port)
-        return self._pid is None or self._pid in living
+        """Start the collector anew when a server or its port turned up; False once the given pid has ended."""
+        if self._pid is not None and not runs(self._pid):
+            return False
+        roots = frozenset([self._pid] if self._pid is not None else map(self._root, self._pages()))
+        known, port = self._followed
+        if roots == known and port is not None:
+            return True
+        ports = [port for root in sorted(roots) if (port := listening_port(root)) is not None]
+        if self._sampler is None or roots != known or ports:
+            self._begin(roots, ports[0] if ports else None)
+        return True
 
-    def _roots(self) -> set[int]:
-        return {root_of(pid, self._folder) for pid in self._pages()}
+    def _begin(self, roots: frozenset[int], port: int | None) -> None:
+        self.stop()
+        self._followed = roots, port
+        self._sampler = Sampler(
+            root_pids=sorted(roots), port=port, pages=self._pages, sink=self._sink, interval_s=SAMPLE_INTERVAL_S
+        )
+        self._sampler.start()
+
+    def _root(self, pid: int) -> int:
+        return root_of(pid, self._folder)
 
     def _pages(self) -> dict[int, Snapshot]:
         """Return the pages of the living; a reader that keeps files open would collect those of the dead."""
         return {snapshot.pid: snapshot for snapshot in self._snapshots.read() if snapshot.alive}
 
-    def _begin(self, root: int, port: int | None) -> None:
-        sampler = Sampler(
-            root_pid=root, port=port, pages=self._pages, sink=lambda _: None, interval_s=SAMPLE_INTERVAL_S
-        )
-        sampler.start()
-        self._samplers[root] = sampler, port
-
-    def _end(self, root: int) -> None:
-        known = self._samplers.pop(root, None)
-        if known is not None:
-            known[0].stop()
-
-    def rows(self) -> list[SampleRow]:
-        """Return the newest row of each server, the oldest server's first."""
-        return [row for sampler, _ in list(self._samplers.values()) if (row := sampler.latest) is not None]
-
     def stop(self) -> None:
-        """Stop every collector."""
-        for root in list(self._samplers):
-            self._end(root)
+        """Stop the collector."""
+        if self._sampler is not None:
+            self._sampler.stop()
+            self._sampler = None
