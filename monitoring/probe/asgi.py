@@ -16,9 +16,9 @@ from typing import Any, Callable, Generator
 
 from . import loop
 from .hooks import hook_loaded
-from .routes import CLIENT_ERROR, SERVER_ERROR
+from .routes import CLIENT_ERROR, ROUTES_SEEN, SERVER_ERROR
 from .runtime import RUNTIME, Hook
-from .templates import CALL_KEY, COPIES, row_of
+from .templates import CALL_KEY, COPIES, ROWS, SCOPE_KEY, row_of
 
 _TIMED_PER_S = 300
 """Steps of about so many requests a second are timed, each standing for those since the last: timing all would cost
@@ -29,15 +29,15 @@ _cpu = time.thread_time
 
 
 class Requests:
-    """Figures of this process's HTTP requests.
+    """Figures of this process's HTTP requests; how many are done, and how, is in the rows of their routes.
 
     Changed by the loop thread only, so without a lock (1 us a request), and never with a call between two changes that
     belong together: there, the interpreter does not let another thread look.
     """
 
     __slots__ = (
-        "_drawn", "_mean_gap", "_rated_at", "_rated_done", "active", "client_errors", "cpu_s", "done", "gap",
-        "left", "on_draw", "queue_n", "queue_s", "seen", "server_errors", "service_s", "since", "starts", "wall_s",
+        "_begun", "_mean_gap", "_random", "_rated_at", "_rated_done", "cpu_s", "gap", "left", "on_draw", "queue_n",
+        "queue_s", "seen", "since", "starts", "wall_s",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,12 +49,11 @@ class Requests:
         """Start at zero."""
         self.seen = False
         self.since = _now()
-        self.active = self.done = self.client_errors = self.server_errors = 0
         self.starts = 0.0  # sum of the start times of the requests in flight
-        self.service_s = self.cpu_s = self.wall_s = 0.0
-        self.gap = self.left = 1
-        self._mean_gap = 1
-        self._drawn = 1
+        self.cpu_s = self.wall_s = 0.0
+        # Each request counts `left` down and is timed when it is 0: so it also tells how many have begun.
+        self.left = self._begun = 0
+        self.gap = self._mean_gap = self._random = 1
         self._rated_at = 0.0
         self._rated_done = 0
 
@@ -62,11 +61,17 @@ class Requests:
         """Say whether the rate is low enough to time each request."""
         return self._mean_gap == 1
 
+    def begun(self) -> int:
+        """Return how many requests have begun."""
+        return self._begun - self.left
+
     def draw(self) -> int:
         """Return for how many requests the one to be timed now stands, and draw how far away the next one is."""
         weight = self.gap
-        self._drawn = (self._drawn * 1103515245 + 12345) & 0x7FFFFFFF
-        self.gap = self.left = 1 + (self._drawn >> 8) % (2 * self._mean_gap - 1)
+        self._random = (self._random * 1103515245 + 12345) & 0x7FFFFFFF
+        gap = self.gap = 1 + (self._random >> 8) % (2 * self._mean_gap - 1)
+        self._begun += gap - self.left
+        self.left = gap
         for prepare in self.on_draw:
             prepare()
         return weight
@@ -77,28 +82,35 @@ class Requests:
         self.queue_s += waited
         self.queue_n += 1
 
+    def _totals(self) -> tuple[float, int, dict[str, float]]:
+        """Return the sum of the starts of the requests in flight, how many have begun, and the sums of the rows.
+
+        All of one moment: without a request that begins or ends while the rows are summed up.
+        """
+        for _ in range(5):
+            starts, begun = self.starts, self._begun - self.left
+            sums = ROUTES_SEEN.totals()
+            if (starts, begun) == (self.starts, self._begun - self.left):
+                break
+        return starts, begun, sums
+
     def fill(self, fields: dict[str, float], at: float) -> None:
         """Publish, once this process is known to serve ASGI."""
         if not self.seen:
             return
-        active, starts, service_s, done = self.active, self.starts, self.service_s, self.done
-        ages = active * at - starts
+        starts, begun, sums = self._totals()
+        done = int(sums["requests_done"])
         if at - self._rated_at >= 1:
             self._mean_gap = max(1, int((done - self._rated_done) / (at - self._rated_at) / _TIMED_PER_S))
             self._rated_at, self._rated_done = at, done
-        fields.update(
-            requests_done=done,
-            responses_4xx=self.client_errors,
-            responses_5xx=self.server_errors,
-            service_s=service_s,
-            handler_cpu_s=self.cpu_s,
-            handler_wall_s=self.wall_s,
-        )
+        fields.update(sums, handler_cpu_s=self.cpu_s, handler_wall_s=self.wall_s)
+        active = begun - done
+        ages = active * at - starts
         # Python 3.9 may stop the loop thread between two changes. The ages are then off by a whole time.monotonic(),
         # which is more than anything can have lasted: left out for once.
         if -active - 1.0 < ages < (active + 0.5) * (at - self.since + 1.0):
-            inflight_s = service_s + max(0.0, ages)
-            fields.update(requests_started=done + active, inflight=active, inflight_s=inflight_s)
+            inflight_s = sums["service_s"] + max(0.0, ages)
+            fields.update(requests_started=begun, inflight=active, inflight_s=inflight_s)
 
     def fill_queue(self, fields: dict[str, float], _at: float) -> None:
         """Publish the waits, once one was measured."""
@@ -120,21 +132,30 @@ RUNTIME.add(QUEUE_HOOK)
 class Call:
     """One request in progress."""
 
-    __slots__ = ("began", "going", "scope", "send", "status")
+    __slots__ = ("began", "going", "scope", "send", "status", "streams")
     began: float
     going: bool
     scope: Any
     send: Any
     status: int
+    streams: bool
 
     def watched(self, message: Any) -> Any:
-        """Stand in for the server's `send`."""
+        """Stand in for the server's `send`.
+
+        A body in one piece is the server's as soon as it is handed over. The last piece of a stream may have to wait
+        until the client has taken the others.
+        """
         try:
             if "status" in message:
                 self.status = message["status"]
             elif message["type"] == "http.response.body":
-                if "more_body" not in message or not message["more_body"]:
+                if "more_body" in message and message["more_body"]:  # noqa: RUF019 - get() costs twice as much
+                    self.streams = True
+                elif self.streams:
                     return self.last(message)
+                elif self.going:
+                    self.finish()
             elif message["type"] == "http.response.pathsend":
                 return self.last(message)
         except Exception as error:
@@ -151,23 +172,25 @@ class Call:
         """Count the request as done."""
         self.going = False
         try:
-            requests, began, status = REQUESTS, self.began, self.status
+            scope, began, status = self.scope, self.began, self.status
             took = _now() - began
-            requests.active -= 1
-            requests.starts -= began
-            requests.service_s += took
-            requests.done += 1
-            row = row_of(self.scope, status)
-            row.done += 1
+            try:
+                route = scope["route"]
+                if "fastapi" in scope or SCOPE_KEY in scope:
+                    row = row_of(scope, status)
+                else:
+                    row = ROWS[id(route), scope["method"], scope["root_path"]]
+            except KeyError:
+                row = row_of(scope, status)
+            REQUESTS.starts -= began
             row.service_s += took
+            row.done += 1
             if took > row.longest:  # noqa: PLR1730 - max() costs as much as all the rest
                 row.longest = took
             if status >= CLIENT_ERROR:
                 if status >= SERVER_ERROR:
-                    requests.server_errors += 1
                     row.server_errors += 1
                 else:
-                    requests.client_errors += 1
                     row.client_errors += 1
         except Exception as error:
             HOOK.fail(error)
@@ -228,13 +251,16 @@ def wrap(app: Any) -> Any:  # noqa: C901 - as below
             return
         try:
             call = Call()
-            call.scope, call.send, call.going, call.status = scope, send, True, 0
+            call.scope = scope
+            call.send = send
+            call.going = True
+            call.streams = False
+            call.status = 0
             if copies.followed:
                 scope[CALL_KEY] = call
-            requests.left -= 1
             weight = 0 if requests.left else requests.draw()
             began = call.began = now()
-            requests.active += 1
+            requests.left -= 1
             requests.starts += began
         except Exception as error:
             hook.fail(error)

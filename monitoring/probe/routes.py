@@ -7,6 +7,7 @@ million items are one row.
 from __future__ import annotations
 
 import functools
+import operator
 import re
 
 from .layout import OTHER
@@ -82,6 +83,14 @@ class RouteRow:
         return [self.done, self.client_errors, self.server_errors, self.service_s, max(self._before, longest)]
 
 
+_TOTALS = (
+    ("requests_done", operator.attrgetter("done")),
+    ("responses_4xx", operator.attrgetter("client_errors")),
+    ("responses_5xx", operator.attrgetter("server_errors")),
+    ("service_s", operator.attrgetter("service_s")),
+)
+
+
 class Routes:
     """All routes of this process."""
 
@@ -114,6 +123,11 @@ class Routes:
         row = self.row(method, template, path, status)
         with self._lock:
             row.add(status, seconds)
+
+    def totals(self) -> dict[str, float]:
+        """Return the sums over all routes, by name of their field."""
+        rows = list(self.named.values())
+        return {field: sum(map(figure, rows)) for field, figure in _TOTALS}
 
     def _add(self, method: str, template: str) -> RouteRow:
         with self._lock:

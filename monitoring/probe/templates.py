@@ -20,9 +20,9 @@ _ROWS_KEPT = 1024
 _DEPTH = 8
 """Mounts within mounts that are looked into."""
 
-_rows: dict[tuple[int, str, str], RouteRow] = {}
+ROWS: dict[tuple[int, str, str], RouteRow] = {}
 _alive: list[Any] = []
-"""The routes in `_rows`: as long as they are here, no other object gets their id."""
+"""The routes in `ROWS`: as long as they are here, no other object gets their id."""
 
 
 def row_of(scope: Any, status: int) -> RouteRow:
@@ -34,7 +34,7 @@ def row_of(scope: Any, status: int) -> RouteRow:
                 included = scope["fastapi"].get("effective_route_context")
                 if included is not None and included.original_route is route:
                     route = included
-            return _rows[id(route), scope["method"], scope["root_path"]]
+            return ROWS[id(route), scope["method"], scope["root_path"]]
     except (KeyError, AttributeError):
         pass
     return _find(scope, status)
@@ -81,10 +81,10 @@ def _find(scope: Any, status: int) -> RouteRow:
         if route is None and template is None and status != NOT_FOUND:
             COPIES.follow()
         if certain:
-            if len(_rows) >= _ROWS_KEPT:
-                _rows.clear()
+            if len(ROWS) >= _ROWS_KEPT:
+                ROWS.clear()
                 _alive.clear()
-            _rows[id(route), method, scope.get("root_path", "")] = row
+            ROWS[id(route), method, scope.get("root_path", "")] = row
             _alive.append(route)
         return row
     return ROUTES_SEEN.row(method, template, path, status)

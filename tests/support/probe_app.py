@@ -15,7 +15,7 @@ engine = create_async_engine(os.environ["PROBE_APP_DATABASE"], pool_size=2, max_
 
 if "PROBE_APP_BREAK" in os.environ:
     broken: Any = sys.modules["_pinchpoint_probe.asgi"]
-    broken.REQUESTS.active = None
+    broken.REQUESTS.starts = None
 
 
 @app.get("/")
