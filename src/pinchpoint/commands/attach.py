@@ -127,18 +127,18 @@ def _name(pid: int) -> str:
 
 def _page_folder(root: int) -> Path | None:
     for pid in find_members([root]):
-        folder = environment(pid).get(PAGE_FOLDER_VARIABLE)
+        folder = (environment(pid) or {}).get(PAGE_FOLDER_VARIABLE)
         if folder and Path(folder).is_dir():
             return Path(folder)
     return None
 
 
-def environment(pid: int) -> dict[str, str]:
-    """Return the environment a process was started with; empty when it may not be read."""
+def environment(pid: int) -> dict[str, str] | None:
+    """Return the environment a process was started with; None when it may not be read."""
     try:
         raw = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return {}
+        return None
     pairs = (os.fsdecode(entry).partition("=") for entry in raw.split(b"\0") if b"=" in entry)
     return {name: value for name, _, value in pairs}
 

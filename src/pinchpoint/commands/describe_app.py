@@ -23,6 +23,7 @@ import importlib.util  # noqa: E402
 import inspect  # noqa: E402
 import json  # noqa: E402
 import platform  # noqa: E402
+import re  # noqa: E402
 import traceback  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -243,8 +244,10 @@ def load_worker_class(uri: str) -> None:
     try:
         util.load_class(uri)
     except BaseException as error:
-        lines = str(error).strip().splitlines()
-        raise _ProblemError("worker-class", lines[-1] if lines else repr(error)) from error
+        # The first line is gunicorn's; below it, as text, the traceback of what it met.
+        first = (str(error).strip() or repr(error)).splitlines()[0].rstrip(": ")
+        causes = [name for name in re.findall(r"(\w+Error: [^\\\n]+)", str(error)) if name not in first]
+        raise _ProblemError("worker-class", ": ".join([first, *causes[-1:]])) from error
 
 
 def main(words: "list[str]") -> None:

@@ -52,7 +52,7 @@ def server_seen(roots: Iterable[int]) -> str | None:
 def interpreter_of(pid: int) -> str | None:
     """Return the path of a process's Python as it was called: a virtual environment is known by that path alone."""
     words = (read_once(f"/proc/{pid}/cmdline") or "").split("\0")
-    called = shutil.which(words[0], path=environment(pid).get("PATH", os.defpath))
+    called = shutil.which(words[0], path=(environment(pid) or {}).get("PATH", os.defpath))
     try:
         running = Path(f"/proc/{pid}/exe").readlink()
         same = called is not None and Path(called).resolve() == running
@@ -96,7 +96,7 @@ def _reason(pid: int) -> str | None:
     if reason is not None:
         return reason
     environ = environment(pid)
-    if not environ:
+    if environ is None:
         return "its environment cannot be read"
     if PAGE_FOLDER_VARIABLE not in environ:
         return "it was started with an environment of its own"
