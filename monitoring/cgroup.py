@@ -158,6 +158,7 @@ class CgroupReader:
         self._usage = _keep(memory_folder, "memory.usage_in_bytes" if v1 else "memory.current", budget)
         self._memory_stat = _keep(memory_folder, "memory.stat", budget)
         self._oom = _keep(memory_folder, "memory.oom_control" if v1 else "memory.events", budget)
+        self._failcnt = _keep(memory_folder, "memory.failcnt", budget) if v1 else None
 
     def read(self) -> CgroupRow | None:
         """Return the figures now; None when no control group is to be seen."""
@@ -167,6 +168,8 @@ class CgroupReader:
             _text(self._cpu_stat), self._cpu.version if self._cpu is not None else 2
         )
         version = self._memory.version if self._memory is not None else 2
+        events = b"\n" + _text(self._oom)
+        hits = number_after(b"\n" + _text(self._failcnt), b"\n") if version == 1 else number_after(events, b"\nmax ")
         return {
             "version": self._cpu.version if self._cpu is not None else version,
             "cpu_limit_cores": self._cpu_limit,
@@ -175,12 +178,14 @@ class CgroupReader:
             "throttled_s": throttled_s,
             "memory_limit_bytes": self._memory_limit,
             "memory_bytes": parse_memory_use(_text(self._usage), _text(self._memory_stat), version),
-            "oom_kills": number_after(b"\n" + _text(self._oom), b"\noom_kill "),
+            "oom_kills": number_after(events, b"\noom_kill "),
+            "memory_limit_hits": hits,
+            "memory_high_hits": number_after(events, b"\nhigh "),
         }
 
     def close(self) -> None:
         """Give every descriptor back."""
-        for kept in (self._cpu_stat, self._usage, self._memory_stat, self._oom):
+        for kept in (self._cpu_stat, self._usage, self._memory_stat, self._oom, self._failcnt):
             if kept is not None:
                 kept.close()
 

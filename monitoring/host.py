@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
+from pinchpoint.monitoring.disk import device_under, parse_disk
 from pinchpoint.monitoring.procfs import TICKS_PER_S, DescriptorBudget, KeptFile, number_after, read_once
 
 if TYPE_CHECKING:
@@ -14,6 +15,32 @@ if TYPE_CHECKING:
 
 _PSI = {"cpu": ("some",), "io": ("some", "full"), "memory": ("some", "full")}
 """`full` of cpu is undefined for the whole machine (Documentation/accounting/psi.rst)."""
+
+SLOW_EVERY = 5
+_NETSTAT = (b"ListenOverflows", b"ListenDrops", b"TCPTimeouts")
+_SNMP = (b"RetransSegs", b"ActiveOpens", b"PassiveOpens", b"AttemptFails")
+
+
+class _Slow(TypedDict):
+    """The figures of a `HostRow` that are read less often."""
+
+    swap_in_pages: int | None
+    swap_out_pages: int | None
+    net_rx_bytes: int | None
+    net_tx_bytes: int | None
+    net_loopback_bytes: int | None
+    listen_overflows: int | None
+    listen_drops: int | None
+    tcp_timeouts: int | None
+    retransmits: int | None
+    tcp_connects: int | None
+    tcp_accepts: int | None
+    tcp_connect_failures: int | None
+    disk: str | None
+    disk_read_bytes: int | None
+    disk_write_bytes: int | None
+    disk_ios: int | None
+    disk_busy_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,15 @@ def parse_traffic(data: bytes) -> tuple[int, int] | None:
     return (received, sent) if lines else None
 
 
+def parse_loopback(data: bytes) -> int | None:
+    """Return the bytes received over loopback, as many as were sent; None without one in `/proc/net/dev`."""
+    for line in data.splitlines():
+        name, _, numbers = line.partition(b":")
+        if name.strip() == b"lo":
+            return int(numbers.split(None, 1)[0])
+    return None
+
+
 def parse_counter_table(data: bytes, group: bytes, names: tuple[bytes, ...]) -> list[int | None]:
     """Return counters of `/proc/net/netstat` or `snmp`: a line of names and one of values, each led by `group`."""
     lines = [line for line in data.splitlines() if line.startswith(group + b":")]
@@ -106,7 +142,11 @@ def _available_bytes(meminfo: bytes) -> int:
 
 
 class HostReader:
-    """Reads the machine's figures; those of the network from the namespace the target lives in."""
+    """Reads the machine's figures; those of the network from the namespace the target lives in.
+
+    CPU, pressure and memory are read every time; what costs more and says less (network, swap, disk) every fifth time,
+    and stands in between.
+    """
 
     def __init__(self, pid: int, budget: DescriptorBudget) -> None:
         net = network_folder(pid)
@@ -116,17 +156,19 @@ class HostReader:
         self._dev = KeptFile(f"{net}/dev", budget)
         self._netstat = KeptFile(f"{net}/netstat", budget)
         self._snmp = KeptFile(f"{net}/snmp", budget)
+        self._diskstats = KeptFile("/proc/diskstats", budget)
         self._pressure = {name: KeptFile(f"/proc/pressure/{name}", budget) for name in _PSI}
+        self._device = device_under(f"/proc/{pid}/cwd")
+        self._reads = 0
+        self._slow: _Slow | None = None
 
     def read(self, listen: tuple[int, int | None] | None) -> HostRow:
         """Return the figures now; `listen` is (length, limit) of the target's accept queue."""
         cpu = parse_cpu_times(self._stat.read() or b"")
         memory = self._meminfo.read() or b""
-        traffic = parse_traffic(self._dev.read() or b"")
-        overflows, drops = parse_counter_table(
-            self._netstat.read() or b"", b"TcpExt", (b"ListenOverflows", b"ListenDrops")
-        )
-        (retransmits,) = parse_counter_table(self._snmp.read() or b"", b"Tcp", (b"RetransSegs",))
+        if self._slow is None or self._reads % SLOW_EVERY == 0:
+            self._slow = self._read_slow()
+        self._reads += 1
         return {
             "cpu_busy_s": cpu.busy_s,
             "cpu_iowait_s": cpu.iowait_s,
@@ -135,14 +177,37 @@ class HostReader:
             "psi_us": self._read_pressure(),
             "memory_total_bytes": (number_after(memory, b"MemTotal:") or 0) * 1024,
             "memory_available_bytes": _available_bytes(memory),
-            "swap_in_pages": number_after(self._vmstat.read() or b"", b"\npswpin "),
-            "net_rx_bytes": traffic[0] if traffic else None,
-            "net_tx_bytes": traffic[1] if traffic else None,
-            "retransmits": retransmits,
-            "listen_overflows": overflows,
-            "listen_drops": drops,
+            **self._slow,
             "listen_queue": listen[0] if listen else None,
             "listen_limit": listen[1] if listen else None,
+            "server_cpus": [],  # these two the sampler knows
+            "foreign_busy_s": None,
+        }
+
+    def _read_slow(self) -> _Slow:
+        vmstat, dev = self._vmstat.read() or b"", self._dev.read() or b""
+        traffic = parse_traffic(dev)
+        netstat = parse_counter_table(self._netstat.read() or b"", b"TcpExt", _NETSTAT)
+        snmp = parse_counter_table(self._snmp.read() or b"", b"Tcp", _SNMP)
+        disk = parse_disk(self._diskstats.read() or b"", self._device.encode()) if self._device is not None else None
+        return {
+            "swap_in_pages": number_after(vmstat, b"\npswpin "),
+            "swap_out_pages": number_after(vmstat, b"\npswpout "),
+            "net_rx_bytes": traffic[0] if traffic else None,
+            "net_tx_bytes": traffic[1] if traffic else None,
+            "net_loopback_bytes": parse_loopback(dev),
+            "listen_overflows": netstat[0],
+            "listen_drops": netstat[1],
+            "tcp_timeouts": netstat[2],
+            "retransmits": snmp[0],
+            "tcp_connects": snmp[1],
+            "tcp_accepts": snmp[2],
+            "tcp_connect_failures": snmp[3],
+            "disk": self._device,
+            "disk_read_bytes": disk.read_bytes if disk else None,
+            "disk_write_bytes": disk.write_bytes if disk else None,
+            "disk_ios": disk.ios if disk else None,
+            "disk_busy_s": disk.busy_s if disk else None,
         }
 
     def _read_pressure(self) -> dict[str, int] | None:
@@ -154,7 +219,7 @@ class HostReader:
 
     def close(self) -> None:
         """Give every descriptor back."""
-        files = (self._stat, self._meminfo, self._vmstat, self._dev, self._netstat, self._snmp)
+        files = (self._stat, self._meminfo, self._vmstat, self._dev, self._netstat, self._snmp, self._diskstats)
         for kept in (*files, *self._pressure.values()):
             kept.close()
 

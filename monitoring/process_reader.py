@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from pinchpoint.monitoring.sockets import SocketPeers
     from pinchpoint.rows import ProcessRow
 
-FDS_EVERY = 5
-"""Ticks between two counts of the descriptors; in between the last count stands."""
-PSS_INTERVAL_S = 1.0
+SLOW_EVERY = 5
+"""Ticks between two readings of descriptors and bytes on disk; in between the last figures stand."""
+PSS_INTERVAL_S = 2.0
+PSS_MOVED = 0.005
+PSS_STILL_S = 8.0
 PSS_COST_SHARE = 0.002
 """`smaps_rollup` walks the page tables under the target's mmap lock: a big process is asked less than once a second."""
 
@@ -69,10 +71,14 @@ class ProcessReader:
         self._published_s = -1.0
         self._ticks = 0
         self._fds: int | None = None
+        self._io_bytes: tuple[int | None, int | None] = (None, None)
         self._unseen_s = 0.0
         self._watch: LoopWatch | None = None
         self._loop_base_ns = (0, 0)
         self._pss_due_s = timer() + pss_offset_s
+        self._pss_again_s = 0.0
+        self._pss_rss_bytes = 0
+        self._pss_bytes: int | None = None
 
     def look(self, page: PageLike | None, *, threads: bool, loop: bool) -> None:
         """Look once at what the threads are doing: all of them, the loop's (or the leader's), or both."""
@@ -111,9 +117,9 @@ class ProcessReader:
         watch = self._follow_loop(page)
         runs, loop = self._clocks.sched(), self._loop_clock(watch.tid)
         switches = self._clocks.switches()
-        read_bytes, write_bytes = self._read_io()
-        if self._ticks % FDS_EVERY == 0:
+        if self._ticks % SLOW_EVERY == 0:
             self._fds = self._count_fds()
+            self._io_bytes = self._read_io()
         self._ticks += 1
         row: ProcessRow = {
             "pid": self.pid,
@@ -126,12 +132,12 @@ class ProcessReader:
             "threads": stat.threads,
             "fds": self._fds,
             "rss_bytes": stat.rss_bytes,
-            "pss_bytes": self._read_pss(),
+            "pss_bytes": self._read_pss(stat.rss_bytes),
             "ctx_voluntary": switches[0] if switches else None,
             "ctx_involuntary": switches[1] if switches else None,
             "major_faults": stat.major_faults,
-            "read_bytes": read_bytes,
-            "write_bytes": write_bytes,
+            "read_bytes": self._io_bytes[0],
+            "write_bytes": self._io_bytes[1],
             "probe": dict(page.fields) if page is not None else None,
             "probe_age_s": max(t_s - page.published_s, 0.0) if page is not None else None,
         }
@@ -187,13 +193,20 @@ class ProcessReader:
         except OSError:
             return None
 
-    def _read_pss(self) -> int | None:
+    def _read_pss(self, rss_bytes: int) -> int | None:
+        """Return the share of memory, when it is due; of a process whose resident memory stands still, the last one."""
         started_s = self._timer()
         if started_s < self._pss_due_s:
             return None
+        moved = abs(rss_bytes - self._pss_rss_bytes) > rss_bytes * PSS_MOVED
+        if not moved and started_s < self._pss_again_s:
+            self._pss_due_s = started_s + PSS_INTERVAL_S
+            return self._pss_bytes
         # Opened anew: a kept one stays with the memory that a process leaves behind when it execs.
         data = (read_once(f"/proc/{self.pid}/smaps_rollup") or "").encode()
         spent_s = self._timer() - started_s
         self._pss_due_s = started_s + max(PSS_INTERVAL_S, spent_s / PSS_COST_SHARE)
+        self._pss_again_s = started_s + PSS_STILL_S
         kib = number_after(data, b"\nPss:")
-        return None if kib is None else kib * 1024
+        self._pss_rss_bytes, self._pss_bytes = rss_bytes, None if kib is None else kib * 1024
+        return self._pss_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pinchpoint.monitoring.procfs import parse_stat, read_once
@@ -31,15 +32,18 @@ class Member:
     """A child that Python started for its own bookkeeping."""
 
 
-def find_members(roots: Iterable[int]) -> dict[int, Member]:
-    """Return the living processes among `roots` and all their descendants, by pid."""
+def find_members(roots: Iterable[int], known: Mapping[int, Member] = MappingProxyType({})) -> dict[int, Member]:
+    """Return the living processes among `roots` and all their descendants, by pid.
+
+    Those in `known` are taken as they are, and only asked for their children: who follows them notices their end.
+    """
     found: dict[int, Member] = {}
     waiting = list(roots)
     while waiting:
         pid = waiting.pop()
         if pid in found:
             continue
-        member = _member(pid)
+        member = known.get(pid) or _member(pid)
         if member is not None:
             found[pid] = member
             waiting.extend(children(pid))
@@ -52,7 +56,7 @@ def children(pid: int) -> list[int]:
     `task/TID/children` needs CONFIG_PROC_CHILDREN; without it every process on the machine is looked at.
     """
     try:
-        tids = [path.name for path in Path(f"/proc/{pid}/task").iterdir()]
+        tids = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - once a second for every process
     except OSError:
         return []
     texts = [read_once(f"/proc/{pid}/task/{tid}/children") for tid in tids]

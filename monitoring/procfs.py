@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +48,8 @@ class KeptFile:
         """Return the whole text (kernel files: at most 64 KiB is asked for at once), or None when it cannot be read."""
         try:
             if self._fd is not None:
-                return _pread_all(self._fd)
+                data = os.pread(self._fd, _READ_BYTES, 0)
+                return data if len(data) < _READ_BYTES else _pread_all(self._fd)
             fd = os.open(self._path, os.O_RDONLY)
         except OSError:
             return None
@@ -79,8 +79,7 @@ def _pread_all(fd: int) -> bytes:
     return b"".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """The fields of `/proc/PID/stat` that are used here."""
 
     state: str
@@ -97,7 +96,7 @@ class Stat:
 def parse_stat(data: bytes) -> Stat | None:
     """Parse `/proc/PID/stat`; the command may hold blanks and brackets, so fields count from the last one."""
     _, bracket, rest = data.rpartition(b")")
-    parts = rest.split()
+    parts = rest.split(None, 22)
     if not bracket or len(parts) < 22:  # noqa: PLR2004 - up to rss, the 24th field
         return None
     return Stat(
@@ -144,7 +143,20 @@ def number_after(data: bytes, label: bytes) -> int | None:
 def read_once(path: str | Path) -> str | None:
     """Return the text of a small file, or None when it cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - also hot at process discovery
-            return file.read()
+        fd = os.open(path, os.O_RDONLY)
     except OSError:
         return None
+    try:
+        return _read_all(fd).decode("utf-8", "replace")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _read_all(fd: int) -> bytes:
+    """Read to the end: some kernel files hand out a page at a time."""
+    parts = []
+    while part := os.read(fd, _READ_BYTES):
+        parts.append(part)
+    return b"".join(parts)

@@ -45,8 +45,10 @@ def table(machine: str) -> dict[bytes, str]:
 
 
 KINDS = table(platform.machine())
-RUNNING = b"running"
+RUNNING = b"running\n"
 _WORDS = 9
+_PLAIN = frozenset({"accept", "disk", "file-lock", "idle", "sleep"})
+"""Calls whose arguments say no more."""
 
 
 class Call(NamedTuple):
@@ -54,21 +56,30 @@ class Call(NamedTuple):
 
     kind: str | None
     """None: a call nobody knows, or none at all (a page fault)."""
-    first: int
-    second: int
-    third: int
-    stack: int
+    first: int = 0
+    second: int = 0
+    third: int = 0
+    stack: int = 0
     """The stack pointer."""
 
 
+_CALLS = {kind: Call(kind) for kind in _PLAIN}
+NO_CALL = Call(None)
+
+
 def parse_call(data: bytes, kinds: dict[bytes, str] = KINDS) -> Call | None:
-    """Return the call a thread sleeps in; None when it runs.
+    """Return the call a thread sleeps in; None when it runs. Arguments are left out where they say no more.
 
     The file holds `running`, `-1 SP PC`, or the number, six arguments, SP and PC.
     """
-    words = data.split()
-    if not words or words[0] == RUNNING:
+    if data == RUNNING or not data:
         return None
+    kind = kinds.get(data[: data.find(b" ")])
+    if kind is None:
+        return NO_CALL
+    if kind in _PLAIN:
+        return _CALLS[kind]
+    words = data.split()
     if len(words) != _WORDS:
-        return Call(None, 0, 0, 0, 0)
-    return Call(kinds.get(words[0]), int(words[1], 16), int(words[2], 16), int(words[3], 16), int(words[7], 16))
+        return NO_CALL
+    return Call(kind, int(words[1], 16), int(words[2], 16), int(words[3], 16), int(words[7], 16))

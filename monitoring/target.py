@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TABLES_EVERY = 5
 """Ticks between two readings of a worker's tables."""
+THOROUGH_EVERY = 5
+"""Looks for new processes between two that read the known ones again, for a parent may have died."""
 _GOLDEN = 0.6180339887
 
 
@@ -60,7 +62,7 @@ class Target:
         self._pages: Mapping[int, PageLike] = {}
         self._last: dict[int, ProcessRow] = {}
         self._ended_cpu_s = 0.0
-        self._births = self._ticks = 0
+        self._births = self._ticks = self._refreshes = 0
 
     def refresh(self) -> None:
         """Look for new processes. Known ones stay followed even when their parent is gone."""
@@ -70,7 +72,9 @@ class Target:
                 self._roots.update(adoptable(pid))
             elif self._forget is not None and pid not in self._readers:
                 self._forget(pid)
-        found = find_members([*self._roots, *self._members])
+        thorough = self._refreshes % THOROUGH_EVERY == 0
+        self._refreshes += 1
+        found = find_members([*self._roots, *self._members], {} if thorough else self._members)
         if not found and self._port is not None:
             self._roots.update(root for pid in find_listener(self._port) for root in adoptable(pid))
             found = find_members(self._roots)

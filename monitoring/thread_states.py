@@ -41,6 +41,10 @@ _RETRY_EVERY = 20
 _QUIET_S = 3.0
 """Without a probe: a thread that slept for so long at a futex waits for work."""
 _STACK_ALIGN = 16
+_TELLING = frozenset({"idle", "sleep", "gil"})
+"""States that the same call with the same arguments means again."""
+_STEADY = frozenset({"idle", "sleep", "gil", "lock", "socket", "disk"})
+"""States that last as long as the thread is not put on a CPU."""
 _STANDING = {"epoll": "idle", "accept": "idle", "idle": "idle", "sleep": "sleep", "disk": "disk", "file-lock": "lock"}
 
 
@@ -217,7 +221,7 @@ class ThreadStates:
         self.readable = True
         if stopped:
             look.state, look.peer, data = "other", None, b""
-        elif not (look.still and data == look.last and look.state not in {*AWAKE, "other"}):
+        elif data != look.last or look.state not in (_STEADY if look.still else _TELLING):
             self._judge(look, parse_call(data), now_s)
         if not look.still:
             look.moved_s = now_s

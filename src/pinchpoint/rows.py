@@ -57,7 +57,7 @@ class DigestRow(TypedDict):
 
 
 class HostRow(TypedDict):
-    """Machine-wide figures."""
+    """Machine-wide figures. Those of network, swap and disk are taken at 2 Hz and stand in between."""
 
     cpu_busy_s: float
     cpu_iowait_s: float | None
@@ -130,10 +130,10 @@ class ProcessRow(TypedDict):
     """Cumulative counts of 30 Hz looks at the loop thread: running, idle (epoll), futex, sleep, socket, disk, other."""
     threads: int | None
     fds: int | None
-    """Counted at 2 Hz; in between the last count."""
+    """Like context switches and bytes read and written, taken at 2 Hz; in between the last figure stands."""
     rss_bytes: int | None
     pss_bytes: int | None
-    """At most 1 Hz; null in between."""
+    """At most at 0.5 Hz, null in between; while `rss_bytes` stands still, the figure of at most 8 s ago."""
     ctx_voluntary: int | None
     ctx_involuntary: int | None
     major_faults: int | None

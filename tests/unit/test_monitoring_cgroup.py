@@ -72,6 +72,8 @@ def test_version_2_reads_the_tightest_limit_on_the_way_up(tmp_path: Path) -> Non
         "memory_limit_bytes": 1000000,
         "memory_bytes": 550000,
         "oom_kills": 1,
+        "memory_limit_hits": 3,
+        "memory_high_hits": 0,
     }
     reader.close()
 
@@ -92,6 +94,7 @@ def test_version_1_is_read_alone_and_beside_version_2(tmp_path: Path, mounts: st
             "memory/shop/web/memory.limit_in_bytes": "9223372036854771712\n",
             "memory/shop/web/memory.usage_in_bytes": "900\n",
             "memory/shop/web/memory.stat": "inactive_file 1\ntotal_inactive_file 100\n",
+            "memory/shop/web/memory.failcnt": "9\n",
             "memory/shop/web/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n",
         },
     )
@@ -105,6 +108,8 @@ def test_version_1_is_read_alone_and_beside_version_2(tmp_path: Path, mounts: st
         "memory_limit_bytes": None,
         "memory_bytes": 800,
         "oom_kills": 4,
+        "memory_limit_hits": 9,
+        "memory_high_hits": None,
     }
     reader.close()
 
@@ -116,7 +121,7 @@ def test_a_root_group_of_version_2_has_no_figures_but_is_seen(tmp_path: Path) ->
 
     assert row is not None
     assert row["version"] == 2
-    assert [value for key, value in row.items() if key != "version"] == [None] * 7
+    assert [value for key, value in row.items() if key != "version"] == [None] * 9
     reader.close()
 
 

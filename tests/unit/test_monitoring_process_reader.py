@@ -133,7 +133,7 @@ def test_a_costly_page_table_walk_is_repeated_rarely() -> None:
         return now_s[0]
 
     reader = ProcessReader(os.getpid(), DescriptorBudget(), timer=timer)
-    first, second = reader._read_pss(), reader._read_pss()
+    first, second = reader._read_pss(1 << 20), reader._read_pss(2 << 20)
     due_s = vars(reader)["_pss_due_s"]
     reader.close()
 
