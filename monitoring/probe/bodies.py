@@ -16,11 +16,11 @@ from typing import Any
 class Closing:
     """In place of a response's `close`, or as one where it has none."""
 
-    __slots__ = ("_body", "_close", "_own", "_request")
+    __slots__ = ("_body", "_own", "_request", "close")
 
     def __init__(self, body: Any, close: Any, request: Any) -> None:
         self._body = body
-        self._close = close
+        self.close = close
         self._own = "close" in body.__dict__
         self._request = request
 
@@ -30,10 +30,10 @@ class Closing:
         if body is not None:
             ended(self._request, sys.exc_info()[1])
             if self._own:
-                body.close = self._close
+                body.close = self.close
             else:
                 body.__dict__.pop("close", None)
-        return self._close() if self._close is not None else None
+        return self.close() if self.close is not None else None
 
 
 class ClosingList(list):  # type: ignore[type-arg]
@@ -76,6 +76,8 @@ class Draining:
         """End the request, and close the response."""
         ended(self._request, sys.exc_info()[1])
         close = getattr(self._body, "close", None)
+        if type(close) is Closing:
+            close = close.close  # the other's end is not ours
         if close is not None:
             close()
 

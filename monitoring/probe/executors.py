@@ -172,14 +172,15 @@ class Task:
             waiting.came += at
         self._waiting = waiting
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run it, on a thread of the pool."""
         busy, began = None, 0.0
         try:
             waiting, self._waiting = self._waiting, None
             turnstile = self._turnstile
-            if waiting is turnstile.waiting and HOOK.alive:
-                asked, gate = self._asked, turnstile.gate
+            gate = turnstile.gate
+            if waiting is turnstile.waiting and turnstile.generation is gate.generation and HOOK.alive:
+                asked = self._asked
                 began = _now()
                 with turnstile.lock:
                     waiting.value -= 1

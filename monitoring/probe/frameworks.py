@@ -137,5 +137,5 @@ def _closing(text: str, at: int) -> int:
 
 def _group(inner: str) -> str:
     if inner.startswith("<"):
-        return inner[: inner.index(">") + 1]
+        return inner.partition(">")[0] + ">"
     return "" if inner.startswith("?") and not inner.startswith("?:") else "<var>"

@@ -1,0 +1,312 @@
+"""Flask and Django on the servers people run them on: the probe's figures against what the clients saw."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinchpoint.monitoring.injection import probe_environment
+from pinchpoint.monitoring.pages import Page, PageReader
+
+SUPPORT = Path(__file__).resolve().parent.parent / "support"
+DEADLINE_S = 20.0
+HOLD_S = 0.1
+CLIENTS = 4
+THREADS = 2
+
+GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--log-level", "warning", "{app}", "--worker-class")
+SERVERS: dict[str, tuple[str, ...]] = {
+    "sync": (*GUNICORN, "sync", "--workers", str(CLIENTS)),
+    "gthread": (*GUNICORN, "gthread", "--threads", str(CLIENTS)),
+    "gevent": (*GUNICORN, "gevent"),
+    "waitress": ("waitress", "--listen=127.0.0.1:{port}", f"--threads={CLIENTS}", "{app}"),
+    "hypercorn": ("hypercorn", "--bind", "127.0.0.1:{port}", "wsgi:{app}"),
+    "granian": ("granian", "--interface", "wsgi", "--port", "{port}", "--blocking-threads", str(CLIENTS), "{app}"),
+    "flask": ("flask", "--app", "{app}", "run", "--port", "{port}"),
+    "runserver": ("django", "runserver", "--noreload", "--settings=wsgi_django", "127.0.0.1:{port}"),
+}
+FLASK, DJANGO = "wsgi_flask:app", "wsgi_django_app:application"
+MATRIX = [
+    *((server, app) for server in SERVERS for app in (FLASK, DJANGO) if server not in {"flask", "runserver"}),
+    ("flask", FLASK),
+    ("runserver", DJANGO),
+]
+CROWDED = {
+    "gthread": (*GUNICORN, "gthread", "--threads", str(THREADS)),
+    "waitress": ("waitress", "--listen=127.0.0.1:{port}", f"--threads={THREADS}", "{app}"),
+}
+
+
+PLAIN = """
+import threading, urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from wsgiref.simple_server import make_server
+
+def app(environ, start_response):
+    with ThreadPoolExecutor(2, thread_name_prefix="jobs") as pool:
+        status = "404 Not Found" if list(pool.map(abs, [-1, 2])) == [1, 2] else "500 No"
+    start_response(status, [("Content-Type", "text/plain")])
+    return [b"x"]
+
+server = make_server("127.0.0.1", 0, app)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+for _ in range(3):
+    try:
+        urllib.request.urlopen("http://127.0.0.1:%d/a/1" % server.server_port)
+    except urllib.request.HTTPError as error:
+        error.close()
+server.shutdown()
+"""
+
+
+class Server:
+    """A server under the probe."""
+
+    def __init__(self, port: int, folder: Path, log: Path) -> None:
+        self.port = port
+        self.log = log
+        self.reader = PageReader(folder)
+
+    def get(self, path: str) -> tuple[int, float]:
+        """Return status and seconds of one request on a connection of its own, as its client sees it."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        started = time.monotonic()
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        seconds = time.monotonic() - started
+        connection.close()
+        return response.status, seconds
+
+    def get_all(self, paths: list[str]) -> list[tuple[int, float]]:
+        """Request all paths at once."""
+        answers: list[tuple[int, float]] = []
+        threads = [threading.Thread(target=lambda path=path: answers.append(self.get(path))) for path in paths]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        return answers
+
+    def figures(self, ready: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        """Return the fields of all pages, summed, once all were published after this call and fulfil `ready`."""
+        called = time.monotonic()
+
+        def look() -> dict[str, float] | None:
+            pages: list[Page] = [page for page in self.reader.read().values() if page.fields]
+            if not pages or min(page.published_s for page in pages) <= called:
+                return None
+            names = {name for page in pages for name in page.fields}
+            summed = {name: sum(page.fields.get(name, 0.0) for page in pages) for name in names}
+            return summed if ready(summed) else None
+
+        found: dict[str, float] = wait_for(look)
+        return found
+
+    def table(self, name: str, ready: Callable[[dict[str, dict[str, float]]], bool]) -> dict[str, dict[str, float]]:
+        """Return one table of all pages, its rows summed, once it fulfils `ready`: it is published 4 times a second."""
+
+        def look() -> dict[str, dict[str, float]] | None:
+            rows: dict[str, dict[str, float]] = {}
+            for pid in self.reader.read():
+                for row, columns in (self.reader.tables(pid) or {}).get(name, {}).items():
+                    mine = rows.setdefault(row, {})
+                    for column, figure in columns.items():
+                        mine[column] = mine.get(column, 0.0) + figure
+            return rows if ready(rows) else None
+
+        found: dict[str, dict[str, float]] = wait_for(look)
+        return found
+
+
+def wait_for(look: Callable[[], Any]) -> Any:
+    """Return what `look` finds, or fail at the deadline."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline_s:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.005)
+    pytest.fail("nothing came before the deadline")
+
+
+def _answers(server: Server, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, server.log.read_text()
+    try:
+        return server.get("/")[0] == 200
+    except (OSError, HTTPException):
+        return False
+
+
+@contextmanager
+def serving(folder: Path, arguments: tuple[str, ...], app: str) -> Iterator[Server]:
+    """Start a server under the probe, wait until it answers, and stop it; the probe must have had nothing to say."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT)})
+    server = Server(port, folder / "pages", folder / "log")
+    command = [sys.executable, "-m", *[argument.format(port=port, app=app) for argument in arguments]]
+    with server.log.open("wb") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
+        try:
+            wait_for(lambda: _answers(server, process))
+            yield server
+        finally:
+            process.send_signal(signal.SIGINT if arguments[0] in {"flask", "django"} else signal.SIGTERM)
+            try:
+                process.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            server.reader.close()
+    assert "pinchpoint probe" not in server.log.read_text()
+
+
+def _idle(fields: dict[str, float]) -> bool:
+    return fields.get("inflight") == 0 and fields.get("slots_busy", 0) == 0
+
+
+def _grown(server: Server, holds: int, hold_s: float) -> tuple[dict[str, float], list[tuple[int, float]]]:
+    """Return what the fields grew by while so many clients had the app hold, and what they saw."""
+    before = server.figures(_idle)
+    done = before["requests_done"] + holds
+    answers = server.get_all([f"/shop/hold/{hold_s * 1000:.0f}"] * holds)
+    after = server.figures(lambda fields: _idle(fields) and fields["requests_done"] == done)
+    grown = {name: after[name] - before.get(name, 0.0) for name in after}
+    assert [status for status, _ in answers] == [200] * holds
+    assert (grown["requests_started"], grown["inflight"]) == (holds, 0)
+    assert grown["service_s"] == pytest.approx(grown["inflight_s"], rel=0.001)
+    return grown, answers
+
+
+def _undisturbed(check: Callable[[], None]) -> None:
+    """Check times up to three times: on a busy machine a client may be held up where the server is not."""
+    for _ in range(2):
+        with contextlib.suppress(AssertionError):
+            check()
+            return
+    check()
+
+
+@pytest.mark.parametrize(("kind", "app"), MATRIX, ids=lambda value: value.partition(":")[0])
+def test_requests_are_those_the_clients_saw(tmp_path: Path, kind: str, app: str) -> None:
+    """Four clients at once, 100 ms each; then an error, a path that is not there, and a streamed response."""
+
+    def check() -> None:
+        grown, answers = _grown(server, CLIENTS, HOLD_S)
+        assert grown["service_s"] == pytest.approx(sum(seconds for _, seconds in answers), rel=0.05)
+        assert grown["service_s"] == pytest.approx(CLIENTS * HOLD_S, rel=0.05)
+
+    with serving(tmp_path, SERVERS[kind], app) as server:
+        server.get_all(["/shop/hold/0"] * CLIENTS)
+        _undisturbed(check)
+        before = server.figures(_idle)
+        done = before["requests_done"] + 3
+        others = [server.get(path)[0] for path in ("/shop/stream/100", "/shop/fail/7", "/nowhere")]
+        after = server.figures(lambda fields: _idle(fields) and fields["requests_done"] == done)
+        routes = server.table("routes", lambda rows: sum(row["done"] for row in rows.values()) == done)
+    assert others == [200, 500, 404]
+    assert (after["responses_4xx"] - before["responses_4xx"], after["responses_5xx"] - before["responses_5xx"]) == (
+        1,
+        1,
+    )
+    hold = routes["GET /shop/hold/<int:milliseconds>"]
+    assert hold["done"] % CLIENTS == 0
+    assert hold["service_max_s"] >= HOLD_S
+    stream = "GET /shop/stream/<int:milliseconds>" if app == FLASK else "GET /shop/stream/<milliseconds>"
+    assert routes[stream]["service_s"] == pytest.approx(HOLD_S, rel=0.25)
+    assert routes["GET /shop/fail/<int:number>"]["responses_5xx"] == 1
+    assert routes["GET (no route)"]["responses_4xx"] == 1
+
+
+@pytest.mark.parametrize("kind", CROWDED)
+def test_worker_slots_are_busy_and_waited_for(tmp_path: Path, kind: str) -> None:
+    """Six clients on two threads: four wait, for all the time that the app did not hold them."""
+    clients = 3 * THREADS
+
+    def check() -> None:
+        grown, answers = _grown(server, clients, HOLD_S)
+        waits = sum(seconds for _, seconds in answers) - clients * HOLD_S
+        assert (grown["slots_taken"], grown["queue_n"]) == (clients, clients)
+        assert grown["slots_wait_s"] == pytest.approx(waits, rel=0.05)
+        assert grown["slots_waiting_s"] == pytest.approx(waits, rel=0.05)
+        assert grown["queue_s"] == pytest.approx(grown["slots_wait_s"], rel=0.001)
+        assert grown["slots_busy_s"] == pytest.approx(clients * HOLD_S, rel=0.05)
+        assert grown["slots_hold_s"] == pytest.approx(grown["slots_busy_s"], rel=0.001)
+        assert waits == pytest.approx(clients * HOLD_S, rel=0.2)  # it is 0, 0, 1, 1, 2 and 2 holding times
+
+    with serving(tmp_path, CROWDED[kind], FLASK) as server:
+        server.get_all(["/shop/hold/0"] * THREADS)
+        _undisturbed(check)
+        assert server.figures(_idle)["slots_size"] == THREADS
+        assert list(server.table("gates", lambda rows: len(rows) > 0)) == [f"worker-slots {kind}"]
+
+
+@pytest.mark.parametrize(("kind", "size"), [("sync", 1.0), ("granian", 2.0)])
+def test_a_queue_out_of_sight_is_unavailable(tmp_path: Path, kind: str, size: float) -> None:
+    """Clients of these wait in the kernel or in Rust, and 0 would be a lie."""
+    arguments = tuple("1" if kind == "sync" and argument == str(CLIENTS) else argument for argument in SERVERS[kind])
+    arguments = tuple("2" if kind == "granian" and argument == str(CLIENTS) else argument for argument in arguments)
+    with serving(tmp_path, arguments, FLASK) as server:
+        fields = server.figures(_idle)
+        done = fields["requests_done"] + 2
+        server.get_all([f"/shop/hold/{HOLD_S * 1000:.0f}"] * 2)
+        after = server.figures(lambda fields: _idle(fields) and fields["requests_done"] == done)
+    assert after["slots_size"] == size
+    assert after["slots_busy_s"] - fields["slots_busy_s"] == pytest.approx(2 * HOLD_S, rel=0.05)
+    assert [name for name in after if name in {"slots_waiting", "slots_waiting_s", "slots_wait_s", "queue_s"}] == []
+
+
+def test_a_kept_alive_connection_that_is_idle_holds_no_slot(tmp_path: Path) -> None:
+    """Nor does its end take one."""
+    with serving(tmp_path, CROWDED["gthread"], FLASK) as server:
+        before = server.figures(_idle)
+        connections = [HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_S) for _ in range(5)]
+        for connection in connections:
+            connection.request("GET", "/")
+            assert connection.getresponse().read()
+        idle = server.figures(lambda fields: fields["requests_done"] == before["requests_done"] + 5)
+        for connection in connections:
+            connection.close()
+        done = idle["requests_done"] + 1
+        server.get("/")
+        after = server.figures(lambda fields: _idle(fields) and fields["requests_done"] == done)
+    assert (idle["slots_busy"], idle["slots_waiting"]) == (0, 0)
+    assert after["slots_taken"] - before["slots_taken"] == 6
+
+
+def _interpreters() -> list[str]:
+    roots = Path.home() / ".pyenv" / "versions"
+    return [str(next(roots.glob(f"3.{minor}.*/bin/python"), f"python3.{minor}")) for minor in range(9, 15)]
+
+
+@pytest.mark.parametrize("python", _interpreters(), ids=lambda python: python.rpartition("/versions/")[2])
+def test_plain_wsgi_is_seen_on_every_python_an_app_may_use(tmp_path: Path, python: str) -> None:
+    """The standard library's server and thread pool; the page of a finished process."""
+    if shutil.which(python) is None:
+        pytest.skip(f"{python} is not installed")
+    environ = probe_environment(tmp_path / "pages", os.environ)
+    result = subprocess.run(
+        [python, "-c", PLAIN], env=environ, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert (result.stderr.count("pinchpoint"), result.returncode) == (0, 0)
+    reader = PageReader(tmp_path / "pages")
+    (page,) = reader.read().values()
+    tables = reader.tables(page.pid)
+    reader.close()
+    assert tables is not None
+    assert [page.fields[name] for name in ("requests_done", "responses_4xx", "executor_taken")] == [3, 3, 6]
+    assert [page.fields[name] for name in ("inflight", "slots_busy", "executor_busy", "executor_waiting")] == [0] * 4
+    assert tables["routes"]["GET (no route)"]["done"] == 3
+    assert tables["gates"].keys() == {"worker-slots wsgiref", "executor jobs"}
