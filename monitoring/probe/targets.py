@@ -83,4 +83,8 @@ LOCKS = {
     "threading": (("blocking_locks", "hook_threading"),),
 }
 
-HOOKS = {**SERVERS, **FRAMEWORKS, **WSGI_SERVERS, **THREADS, **DATABASES, **OUTGOING, **LOCKS}
+HOOKS: "dict[str, tuple[tuple[str, str], ...]]" = {}
+for _targets in (SERVERS, FRAMEWORKS, WSGI_SERVERS, THREADS, DATABASES, OUTGOING, LOCKS):
+    for _module, _hooks in _targets.items():
+        # A server may be hooked twice: for its ASGI apps and for its WSGI apps.
+        HOOKS[_module] = HOOKS.get(_module, ()) + _hooks
