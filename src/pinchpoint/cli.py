@@ -228,15 +228,21 @@ def exporter(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.")] = 9464,
-    print_dashboard: Annotated[bool, typer.Option(help="Print the Grafana dashboard as JSON and leave.")] = False,
+    print_dashboard: Annotated[
+        bool, typer.Option("--print-dashboard", help="Print the Grafana dashboard and leave.")
+    ] = False,
 ) -> None:
     """Serve the figures of a running server to Prometheus, until Ctrl-C.
 
-    To see inside it, start the server with the probe, which changes nothing in its code or its environment:
+    To see inside it, start the server with the probe, which changes nothing in its code or its packages:
 
-        eval "$(pinchpoint probe-env)"      then, in the same shell,      uvicorn app:app
+    - `eval "$(pinchpoint probe-env)"` once in a shell; it sets PYTHONPATH and PINCHPOINT_PROBE_DIR
 
-    Without the probe, `--pid` gives what is seen from outside. docs/metrics.md lists the metrics.
+    - `uvicorn app:app &` or any other server, in the same shell
+
+    - `pinchpoint exporter`, and point Prometheus at http://127.0.0.1:9464/metrics
+
+    A server that runs already without the probe is seen from outside: `--pid`. docs/metrics.md lists the metrics.
     """
     from pinchpoint.commands.exporter import run_exporter  # noqa: PLC0415
     from pinchpoint.monitoring.exporter import dashboard  # noqa: PLC0415
