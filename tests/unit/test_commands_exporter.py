@@ -15,6 +15,8 @@ import pytest
 from rich.console import Console
 
 from pinchpoint.commands import exporter as command
+from pinchpoint.commands.checks import validated
+from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.exporter import default_pages, listening_port, pages_of, probe_exports, root_of, run_exporter
 from pinchpoint.errors import UsageError
 from pinchpoint.monitoring.exporter import Exporter, dashboard
@@ -147,6 +149,14 @@ def test_a_pid_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
     child.wait()
     with pytest.raises(UsageError, match=rf"^--pid {child.pid}: there is no such process$"):
         run_exporter(child.pid, tmp_path, "127.0.0.1", 0, Console(file=io.StringIO()))
+
+
+def test_a_metrics_port_in_use_is_refused_before_the_run() -> None:
+    """Nothing is written or started for it; the sentence says who holds it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=rf"^--metrics-port {port}: port {port} is in use by .*; choose another"):
+            validated(RunConfig(metrics_port=port))
 
 
 def test_the_dashboard_has_a_query_in_every_panel() -> None:

@@ -12,7 +12,7 @@ from pinchpoint.commands.config import HOST, RunConfig, check_host, split_cpus
 from pinchpoint.commands.session import generator_spec
 from pinchpoint.commands.target import check_program, check_target, known_faults
 from pinchpoint.errors import UsageError
-from pinchpoint.processes import EXCEPTION_LINE, free_port
+from pinchpoint.processes import EXCEPTION_LINE, free_port, port_in_use
 
 PORT, WORKERS = "{port}", "{workers}"
 LOCUSTFILE_S = 30.0
@@ -43,9 +43,16 @@ def validated(config: RunConfig) -> RunConfig:
     check_program(config)
     check_target(config)
     _check_fault(config)
+    _check_metrics_port(config.metrics_port)
     generator_spec(config, config.url or "", config.root).check()
     _check_locustfile(config)
     return _pinned(config)
+
+
+def _check_metrics_port(port: int | None) -> None:
+    holder = port_in_use(HOST, port) if port else None
+    if holder:
+        raise UsageError(f"--metrics-port {port}: {holder}; choose another one, or 0 for any that is free")
 
 
 def _filled_in(config: RunConfig) -> RunConfig:
