@@ -117,7 +117,7 @@ class Profile:
     def route(self, scope: Any) -> str:
         """Name the request as its row of the page is named, without adding a row before it is done."""
         if not ("route" in scope or SCOPE_KEY in scope or "endpoint" in scope or "path_template" in scope):
-            return scope.get("method", "") + " " + normalised(scope.get("path", ""))
+            return "%s %s" % (scope.get("method", ""), normalised(scope.get("path", "")))
         row = row_of(scope, _OK)
         name = self._names.get(id(row))
         if name is None:
@@ -188,7 +188,7 @@ def _text(key: Key) -> str:
     places: "tuple[Place, ...]" = key[2:]
     kind = kinds.READY if state == kinds.READY else waits_for(places, state)
     clean = route.replace(";", ":").replace("\n", " ").replace("\r", " ")
-    return ";".join([clean, *[place.text for place in places], kinds.LEAVES[kind]])
+    return ";".join([clean, *[place.text for place in places], kinds.leaf(kind)])
 
 
 PROFILE = Profile()

@@ -17,7 +17,8 @@ NOT_BEGUN = "(not begun)"
 """Stands for the route of requests whose task has not run yet."""
 
 READY = "ready"
-POOL = "pool"
+"""Nothing but the loop: it could go on, and the loop has not come round to it."""
+POOL = "connection pool"
 DATABASE = "database"
 THREAD = "thread"
 THREAD_TOKEN = "thread token"  # noqa: S105 - no password
@@ -26,30 +27,17 @@ QUEUE = "queue"
 SLEEP = "sleep"
 EVENT = "event"
 HTTP = "downstream"
-HTTP_POOL = "http pool"
+HTTP_POOL = "HTTP connection pool"
 CLIENT = "client"
 NETWORK = "network"
 PROCESS = "process"
 OTHER = "other"
-LEAVES = {
-    READY: "[ready: waits for the loop]",
-    POOL: "[wait for connection pool]",
-    DATABASE: "[wait for database]",
-    THREAD: "[wait for thread]",
-    THREAD_TOKEN: "[wait for thread token]",
-    LOCK: "[wait for lock]",
-    QUEUE: "[wait for queue]",
-    SLEEP: "[sleep]",
-    EVENT: "[wait for event]",
-    HTTP: "[wait for downstream]",
-    HTTP_POOL: "[wait for HTTP connection pool]",
-    CLIENT: "[wait for client]",
-    NETWORK: "[wait for network]",
-    PROCESS: "[wait for process]",
-    OTHER: "[await]",
-}
-"""What a request waits for -> the last frame of its stacks."""
-KINDS = {leaf: kind for kind, leaf in LEAVES.items()}
+_LEAVES = {READY: "[ready: waits for the loop]", SLEEP: "[sleep]", OTHER: "[other]"}
+
+
+def leaf(kind: str) -> str:
+    """Return the last frame of the stacks of requests that wait for `kind`."""
+    return _LEAVES.get(kind) or "[wait for %s]" % kind
 
 
 class Awaits:

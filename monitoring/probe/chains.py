@@ -173,7 +173,8 @@ def _scope(local: dict[str, Any]) -> Any:
 
 def _greenlet(context: Any, room: int) -> list[Place]:
     """Return the frames of a suspended greenlet, outermost first."""
-    frame, places = getattr(context, "gr_frame", None), []
+    frame = getattr(context, "gr_frame", None)
+    places: list[Place] = []
     while frame is not None and len(places) < room:
         places.append(_place(frame, None))
         frame = frame.f_back

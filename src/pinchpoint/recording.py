@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NotRequired, TextIO, TypedDict, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from pinchpoint.errors import MeasurementError, UsageError
-from pinchpoint.rows import DigestRow, EventRow, SampleRow
+from pinchpoint.rows import AwaitRow, DigestRow, EventRow, SampleRow
 
 RUN_FILE = "run.json"
 LABEL_FILE = "label.json"
 EVENTS_FILE = "events.jsonl"
 SERVER_FILE = "server.jsonl"
 CLIENT_GLOB = "client-*.jsonl"
+AWAITS_FILE = "awaits.jsonl"
 
 
 def write_json(path: Path, value: object) -> None:
@@ -253,6 +254,7 @@ class Recording:
     """Only for reading the folded stacks that `profile` events name."""
     extra: dict[str, Any] = field(default_factory=dict)
     """`damaged_rows`: how many rows were left out because a number was missing or of the wrong type."""
+    awaits: list[AwaitRow] = field(default_factory=list)
 
 
 def load_recording(folder: Path) -> Recording:
@@ -266,6 +268,7 @@ def load_recording(folder: Path) -> Recording:
     events, bad_events = _sorted_out([folder / EVENTS_FILE], _event_fits)
     samples, bad_samples = _sorted_out([folder / SERVER_FILE], _checker(SampleRow))
     digests, bad_digests = _sorted_out(sorted(folder.glob(CLIENT_GLOB)), _checker(DigestRow))
+    awaits, bad_awaits = _sorted_out([folder / AWAITS_FILE], _checker(AwaitRow))
     digests.sort(key=lambda row: float(row["t0_s"]))
     return Recording(
         events=cast("list[EventRow]", events),
@@ -273,7 +276,8 @@ def load_recording(folder: Path) -> Recording:
         digests=cast("list[DigestRow]", digests),
         settings={"load": run.get("load", {}), "slo": run.get("slo", {})},
         root=folder,
-        extra={"damaged_rows": bad_events + bad_samples + bad_digests},
+        extra={"damaged_rows": bad_events + bad_samples + bad_digests + bad_awaits},
+        awaits=cast("list[AwaitRow]", awaits),
     )
 
 

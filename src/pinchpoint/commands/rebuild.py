@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pinchpoint.diagnosis import diagnose
+from pinchpoint.profiles.awaits import await_profiles
 from pinchpoint.profiles.load import load_profiles
 from pinchpoint.recording import load_recording, load_run
 from pinchpoint.records import Diagnosis
@@ -34,6 +35,7 @@ def rebuild(folder: Path) -> Rebuilt:
     run = load_run(folder)
     recording = load_recording(folder)
     profiles = load_profiles(recording)
+    profiles += await_profiles(recording, profiles)
     diagnosis = diagnose(recording, profiles)
     paths = write_reports(folder, recording, run, diagnosis, profiles)
     damaged = int(recording.extra.get("damaged_rows", 0))

@@ -14,11 +14,12 @@ from pinchpoint.commands.boot import wait_attached, wait_ready
 from pinchpoint.commands.config import HOST, RunConfig
 from pinchpoint.commands.target import TargetPlan, plan_target
 from pinchpoint.errors import MeasurementError, TargetError
+from pinchpoint.monitoring.awaits import AwaitRecorder
 from pinchpoint.monitoring.exporter import Exporter, Source
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
 from pinchpoint.processes import Child, Command, start
-from pinchpoint.recording import EVENTS_FILE, SERVER_FILE, LineWriter
+from pinchpoint.recording import AWAITS_FILE, EVENTS_FILE, SERVER_FILE, LineWriter
 from pinchpoint.rows import SampleRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 
@@ -49,6 +50,7 @@ class Session:
         """`gunicorn`, `uvicorn` and so on, as far as it is known."""
         self.sampler: Sampler | None = None
         self.generator: Generator | None = None
+        self._awaits: AwaitRecorder | None = None
         self._metrics: Source | None = None
         self.workers_seen: int | None = None
         self._loaded_s: float | None = None
@@ -154,6 +156,11 @@ class Session:
         self.sampler = Sampler(root_pid=roots[0], port=self.plan.port, pages=reader.read, sink=sink)
         self.sampler.start()
         self._stack.callback(self.sampler.stop)
+        awaits = LineWriter(self.folder / AWAITS_FILE)
+        self._stack.callback(awaits.close)
+        self._awaits = AwaitRecorder(self.page_folder, awaits.write, clock=self.clock)
+        self._awaits.start()
+        self._stack.callback(self._awaits.stop)
 
     def serve_metrics(self) -> str | None:
         """Answer Prometheus from now on, where that was asked for; return the address.
@@ -194,6 +201,8 @@ class Session:
         """
         if self.sampler is not None and self.sampler.error is not None:
             raise MeasurementError(str(self.sampler.error)) from self.sampler.error
+        if self._awaits is not None and self._awaits.error is not None:
+            raise MeasurementError(str(self._awaits.error)) from self._awaits.error
         if self.generator is not None:
             self._check_generator(self.generator)
         self._check_target()
