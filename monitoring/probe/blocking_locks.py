@@ -73,8 +73,12 @@ def _timed_lock(original: Any, never_blocks: int) -> Any:
 def _ask(args: tuple[Any, ...], never_blocks: int) -> tuple[Gate, float] | None:
     if len(args) < 2 or not isinstance(args[1], int) or args[1] & never_blocks:  # noqa: PLR2004 - file and operation
         return None
-    descriptor = args[0] if isinstance(args[0], int) else args[0].fileno()
-    gate = _unheld(family(KIND, "file " + os.readlink("/proc/self/fd/%d" % descriptor)).gate)  # noqa: PTH115 - no pathlib
+    try:
+        descriptor = args[0] if isinstance(args[0], int) else args[0].fileno()
+        path = os.readlink("/proc/self/fd/%d" % descriptor)  # noqa: PTH115 - no pathlib in other people's processes
+    except (AttributeError, OSError, ValueError):
+        return None  # no file, or a closed one: the call itself will say so
+    gate = _unheld(family(KIND, "file " + path).gate)
     return gate, gate.ask()
 
 
