@@ -71,6 +71,10 @@ class Limit:
         """Count it out."""
         self._look(0, since)
 
+    def fill(self, _fields: dict[str, float], _at: float) -> None:
+        """Look again: connections come and go without a request. The gate publishes what was seen."""
+        self._look(0, 0.0)
+
     def refused(self) -> None:
         """Count one that was not let in."""
         if self.gate is not None:
@@ -87,7 +91,7 @@ class Limit:
 
 
 LIMIT = Limit()
-LIMIT_HOOK = Hook("uvicorn limit_concurrency", lambda _fields, _at: None, lambda: None)
+LIMIT_HOOK = Hook("uvicorn limit_concurrency", LIMIT.fill, lambda: None)
 RUNTIME.add(LIMIT_HOOK)
 
 
