@@ -23,6 +23,7 @@ from pinchpoint.rows import SampleRow
 HOUSEKEEPING_S = 1.0
 SAMPLE_INTERVAL_S = 0.5
 """Prometheus asks every few seconds; ten looks a second, as in a run, would be wasted."""
+_NO_PAGES = Path(os.devnull) / "none"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it is checked to be ours alone
 
 
@@ -72,7 +73,8 @@ def run_exporter(pid: int | None, pages: Path | None, host: str, port: int, cons
     """
     if pid is not None and not runs(pid):
         raise UsageError(f"--pid {pid}: there is no such process")
-    folder = pages or (pages_of(pid) if pid is not None else None) or default_pages()
+    # A server without the probe must not be shown with the pages of others.
+    folder = pages or (default_pages() if pid is None else pages_of(pid) or _NO_PAGES)
     source = Source(lambda: folder, tidy=True)
     follower = Follower(folder, pid, source.observe)
     exporter = Exporter(source.families, host, port)
@@ -81,7 +83,7 @@ def run_exporter(pid: int | None, pages: Path | None, host: str, port: int, cons
             follower.follow()
             exporter.start()
             console.print(f"metrics at {exporter.url}", highlight=False, soft_wrap=True)
-            console.print(_what_is_seen(pid, folder), highlight=False, soft_wrap=True, style="dim")
+            console.print(_what_is_seen(pid, folder), markup=False, highlight=False, soft_wrap=True, style="dim")
             while not stop.wait(HOUSEKEEPING_S):
                 if not follower.follow():
                     console.print(f"process {pid} has ended", highlight=False)
@@ -92,7 +94,7 @@ def run_exporter(pid: int | None, pages: Path | None, host: str, port: int, cons
 
 
 def _what_is_seen(pid: int | None, folder: Path) -> str:
-    if pid is not None and pages_of(pid) is None and not any(folder.glob("*.page")):
+    if folder == _NO_PAGES:
         return (
             f"process {pid} was started without the probe: only what is seen from outside; to see inside it,"
             ' start it from a shell after  eval "$(pinchpoint probe-env)"'
