@@ -24,8 +24,6 @@ _POOL = "_pinchpoint_pool"
 _TURNSTILE = "_pinchpoint_turnstile"
 _AUTOMATIC = "ThreadPoolExecutor-"
 
-HIDDEN = ("", "")
-"""Stands for the pool of an executor while calls are submitted that are not to be counted."""
 WAITED: dict[int, float] = {}
 """Thread -> how long the call it runs waited for a thread of a server's pool, until the request takes it."""
 ADOPTED_PREFIXES: dict[str, str] = {}
@@ -105,6 +103,7 @@ class Pool:
 
     def __init__(self, kind: str, name: str) -> None:
         self.slots = kind == WORKER_SLOTS
+        self.claims: Hook | None = None
         self._executors: dict[int, Any] = {}
         gate = GATES_OPEN.named(kind, name, self.size)
         # The gate for all that the page has no row for is many pools' gate.
@@ -205,9 +204,21 @@ class Task:
                         busy.value -= 1
                         busy.came -= began
                         busy.left_s += at - began
-                        turnstile.gate.hold_s += at - began
+                        gate.hold_s += at - began
+                    if self._pool.slots:
+                        self._settle(waiting)
                 except Exception as error:
                     POOLS.fail(error)
+
+    def _settle(self, waiting: Any) -> None:
+        """Take the wait back when no request claimed it: the client had only closed its connection."""
+        waited, claims = WAITED.pop(get_ident(), None), self._pool.claims
+        if waited is not None and claims is not None and claims.alive:
+            gate = self._turnstile.gate
+            with waiting.lock:
+                waiting.left_s -= waited
+                gate.wait_s -= waited
+                gate.taken -= 1
 
     def __del__(self) -> None:
         """Whoever was cancelled waits no longer."""
@@ -287,9 +298,7 @@ def _hook_submit(executor_class: Any) -> None:
 
 
 def _open(executor: Any, named: tuple[str, str] | None, executor_class: Any) -> Pool | None:
-    """Return the pool of an executor used for the first time; None when hidden, or when its threads are none."""
-    if named is HIDDEN:
-        return None
+    """Return the pool of an executor used for the first time; None when its threads are none."""
     prepare = getattr(executor, "prepare_context", None)
     if prepare is not None and prepare.__func__ is not executor_class.prepare_context.__func__:
         return None  # InterpreterPoolExecutor sends what it is given through pickle
@@ -306,16 +315,9 @@ def _join(executor: Any, kind: str, name: str) -> Pool:
     return pool
 
 
-def adopt(executor: Any, name: str) -> None:
-    """Count this executor as the worker slots of server `name`, and not as one of the app's own."""
-    _join(executor, WORKER_SLOTS, name)
+def adopt(executor: Any, name: str, claims: Hook | None = None) -> None:
+    """Count this executor as the worker slots of server `name`, and not as one of the app's own.
 
-
-def uncounted(executor: Any, submit: Any, *args: Any) -> Any:
-    """Return `submit(*args)` without counting what it hands to the executor, to which only this thread may submit."""
-    pool = executor.__dict__.get(_POOL)
-    executor.__dict__[_POOL] = HIDDEN
-    try:
-        return submit(*args)
-    finally:
-        executor.__dict__[_POOL] = pool
+    With `claims`, a call counts only if a request that this hook saw ran in it.
+    """
+    _join(executor, WORKER_SLOTS, name).claims = claims

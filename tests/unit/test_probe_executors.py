@@ -165,16 +165,28 @@ def test_an_executor_is_named_after_the_line_that_made_it(gates: Gates, executor
 def test_a_servers_pool_is_its_worker_slots(
     gates: Gates, executor_class: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not counted twice; the wait is left for the request that runs on the thread."""
+    """Not counted twice; the wait is left for the request that runs on the thread, and counts only if one does."""
     waited: dict[int, float] = {}
     monkeypatch.setattr(executors, "WAITED", waited)
     with executor_class(2) as pool:
-        executors.adopt(pool, "gthread")
-        thread = pool.submit(threading.get_ident).result()
-        executors.uncounted(pool, pool.submit, int).result()
-        assert pool.submit(int).result() == 0
-    assert [(name, figures["taken"]) for name, figures in _figures(gates).items()] == [("worker-slots gthread", 2)]
-    assert thread in waited
+        executors.adopt(pool, "gthread", Hook("requests", lambda fields, at: None, lambda: None))
+        claimed = pool.submit(lambda: waited.pop(threading.get_ident())).result()
+        pool.submit(int).result()
+    figures = _figures(gates)
+    assert list(figures) == ["worker-slots gthread"]
+    assert (figures["worker-slots gthread"]["taken"], waited) == (1, {})
+    assert figures["worker-slots gthread"]["wait_s"] == pytest.approx(claimed)
+    assert figures["worker-slots gthread"]["waiting_s"] == pytest.approx(claimed)
+
+
+def test_a_request_hook_that_is_off_claims_nothing(gates: Gates, executor_class: Executor) -> None:
+    """Then every call counts."""
+    off = Hook("requests", lambda fields, at: None, lambda: None)
+    off.alive = False
+    with executor_class(2) as pool:
+        executors.adopt(pool, "gthread", off)
+        pool.submit(int).result()
+    assert _figures(gates)["worker-slots gthread"]["taken"] == 1
 
 
 def test_executors_of_a_servers_prefix_are_its_worker_slots(
