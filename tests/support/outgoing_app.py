@@ -197,11 +197,15 @@ async def cancelled() -> Measured:
         httpx.AsyncClient(limits=httpx.Limits(max_connections=LIMIT), timeout=patience) as client,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=LIMIT)) as session,
     ):
-        calls = [asyncio.ensure_future(client.get(DOWNSTREAM + "slow")) for _ in range(4)]
-        calls += [asyncio.ensure_future(session.get(DOWNSTREAM + "slow")) for _ in range(4)]
+
+        async def call() -> None:
+            await session.get(DOWNSTREAM + "slow")
+
+        calls: list[asyncio.Future[object]] = [asyncio.ensure_future(client.get(DOWNSTREAM + "slow")) for _ in range(4)]
+        calls += [asyncio.ensure_future(call()) for _ in range(4)]
         await asyncio.sleep(0.2)
-        for call in calls:
-            call.cancel()
+        for running in calls:
+            running.cancel()
         ended = await asyncio.gather(*calls, return_exceptions=True)
         request = client.build_request("GET", DOWNSTREAM)
         unread = await client.send(request, stream=True)

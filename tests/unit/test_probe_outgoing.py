@@ -176,7 +176,7 @@ class FakeSocket:
 def test_the_standard_librarys_call_ends_with_its_body(seen: SimpleNamespace) -> None:
     """Not with its head."""
     connection = http.client.HTTPConnection("x", 8080)
-    connection.sock = FakeSocket(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nok")  # type: ignore[assignment]
+    connection.sock = FakeSocket(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nok")
     connection.request("GET", "/")
     response = connection.getresponse()
     assert _levels(seen) == (0, 0, 1)
@@ -188,7 +188,7 @@ def test_the_standard_librarys_call_ends_with_its_body(seen: SimpleNamespace) ->
 def test_the_standard_librarys_connection_may_be_dropped_unanswered(seen: SimpleNamespace) -> None:
     """What is collected is over."""
     connection = http.client.HTTPConnection("x", 8080)
-    connection.sock = FakeSocket(b"")  # type: ignore[assignment]
+    connection.sock = FakeSocket(b"")
     connection.request("GET", "/")
     with pytest.raises(http.client.RemoteDisconnected):
         connection.getresponse()
@@ -199,7 +199,7 @@ def test_the_standard_librarys_connection_may_be_dropped_unanswered(seen: Simple
 def test_a_connection_that_urllib3_manages_is_not_counted_twice(seen: SimpleNamespace) -> None:
     """It carries a visit already."""
     connection = http.client.HTTPConnection("x", 8080)
-    connection.sock = FakeSocket(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")  # type: ignore[assignment]
+    connection.sock = FakeSocket(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     connection.__dict__[outgoing.VISIT] = object()
     connection.request("GET", "/")
     connection.getresponse().read()
