@@ -12,10 +12,11 @@ from contextvars import ContextVar
 from typing import Any, Callable
 
 from . import peers
-from .peers import DATABASE, Peer
+from .peers import DATABASE, Peer, _now
 
 _SQL_CALLS = ("do_execute", "do_execute_no_params", "do_executemany")
-_SQL_ENDS = ("do_commit", "do_rollback")
+_SLOW_S = 20e-6
+"""What is brief and takes less is not worth the bookkeeping."""
 _ENGINES = {"sqlite": "sqlite", "postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _PORTS = {"postgresql": 5432, "mysql": 3306}
 _MARK = "_pinchpoint_watched"
@@ -70,6 +71,31 @@ def timed_async(original: Any, peer_of: PeerOf, calls: int = 1) -> Any:
             _end(begun, failed, calls)
 
     return call
+
+
+def brief(original: Any, peer_of: PeerOf) -> Any:
+    """Return `original`, which is no call of its own and mostly takes no time, timed after the event.
+
+    For rows that are at hand already and rollbacks of nothing: 0.2 us instead of 1.5.
+    """
+
+    @functools.wraps(original)
+    def call(subject: Any, *args: Any, **kwargs: Any) -> Any:
+        began = _now()
+        try:
+            return original(subject, *args, **kwargs)
+        finally:
+            if _now() - began > _SLOW_S and not _is_nested():
+                peers.HOOK.safely(_add, peer_of, subject, began)
+
+    return call
+
+
+def _add(peer_of: PeerOf, subject: Any, began: float) -> None:
+    found = peer_of(subject)
+    if found is not None:
+        found.active.shift(1, began)  # an integral does not mind the order
+        found.leave(began, False, 0)
 
 
 def _begin(peer_of: PeerOf, subject: Any) -> tuple[Peer, float] | None:
@@ -166,6 +192,7 @@ def watch_dialect(dialect: Any) -> None:
 def _watch(dialect: Any) -> None:
     dialect.__dict__[_MARK] = True
     found = peer(dialect_name(dialect))
-    for names, calls in ((_SQL_CALLS, 1), (_SQL_ENDS, 0)):
-        for name in names:
-            setattr(dialect, name, timed(getattr(dialect, name), lambda _: found, calls))
+    for name in _SQL_CALLS:
+        setattr(dialect, name, timed(getattr(dialect, name), lambda _: found))
+    dialect.do_commit = timed(dialect.do_commit, lambda _: found, 0)
+    dialect.do_rollback = brief(dialect.do_rollback, lambda _: found)

@@ -13,16 +13,14 @@ from typing import Any
 
 from . import peers
 from .busy import BUSY
-from .database import _begin, _end, _is_nested, _set_nested, peer, sqlite_name
+from .database import _begin, _end, _is_nested, _set_nested, brief, peer, sqlite_name
 from .peers import Peer, _now
 
 PEER = "_pinchpoint_peer"
 _CALLS = ("execute", "executemany", "executescript")
-_FETCHES = ("fetchmany", "fetchall")
-_ENDS = ("commit", "rollback", "__exit__")
+_FETCHES = ("fetchone", "fetchmany", "fetchall")
+_ENDS = ("commit", "__exit__")
 _FACTORY_POSITION = 5
-_SLOW_FETCH_S = 100e-6
-"""A single row that takes less is not worth the bookkeeping."""
 _BUSY_MESSAGES = ("database is locked", "database table is locked", "database schema is locked")
 
 
@@ -94,6 +92,7 @@ class Classes:
             return base.cursor(connection, self.cursor(factory))
 
         methods = {name: self._watched(getattr(base, name), _peer_of, 0) for name in _ENDS}
+        methods["rollback"] = brief(base.rollback, _peer_of)
         shortcuts = {name: _shortcut(base, name) for name in _CALLS}
         return _like(base, (base,), {"cursor": functools.wraps(base.cursor)(cursor), **shortcuts, **methods})
 
@@ -102,12 +101,8 @@ class Classes:
         if not self._is_cursor(factory):
             return factory
         if factory not in self._made:
-            methods = {
-                name: self._watched(getattr(factory, name), _cursor_peer, calls)
-                for calls, names in ((1, _CALLS), (0, _FETCHES))
-                for name in names
-            }
-            methods["fetchone"] = _one_row(factory.fetchone)
+            methods = {name: self._watched(getattr(factory, name), _cursor_peer, 1) for name in _CALLS}
+            methods.update({name: brief(getattr(factory, name), _cursor_peer) for name in _FETCHES})
             self._made[factory] = _like(factory, (factory,), {"__slots__": (), **methods})
         return self._made[factory]
 
@@ -150,28 +145,6 @@ def _shortcut(base: Any, name: str) -> Any:
         return cursor
 
     return call
-
-
-def _one_row(original: Any) -> Any:
-    """Return `fetchone`, its time added after the event, and only when it is worth it."""
-
-    @functools.wraps(original)
-    def fetchone(cursor: Any) -> Any:
-        began = _now()
-        try:
-            return original(cursor)
-        finally:
-            if _now() - began > _SLOW_FETCH_S and not _is_nested():
-                peers.HOOK.safely(_slow_row, cursor, began)
-
-    return fetchone
-
-
-def _slow_row(cursor: Any, began: float) -> None:
-    found = _cursor_peer(cursor)
-    if found is not None:
-        found.active.shift(1, began)  # an integral does not mind the order
-        found.leave(began, False, 0)
 
 
 def _like(original: Any, bases: tuple[Any, ...], methods: dict[str, Any]) -> Any:
