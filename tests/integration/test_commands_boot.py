@@ -12,13 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pinchpoint.commands.attach import attach, find_listener
+from pinchpoint.commands.attach import attach
 from pinchpoint.commands.boot import wait_attached, wait_ready
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.inside import ask_interpreter, interpreter_of, server_seen, stranger, why_no_page
 from pinchpoint.commands.target import plan_target
 from pinchpoint.errors import TargetError, UsageError
 from pinchpoint.monitoring.injection import probe_environment
+from pinchpoint.monitoring.listeners import find_listener
 from pinchpoint.processes import Child, Command, free_port, start
 
 DEADLINE_S = 20.0

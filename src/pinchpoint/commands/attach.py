@@ -18,9 +18,6 @@ MISSING = (
 )
 PAGES_FOUND = "attached: the server was started with the probe, and its own pages are read"
 
-_LISTEN = "0A"
-"""State of a listening socket in /proc/net/tcp (include/net/tcp_states.h)."""
-
 
 @dataclass(frozen=True)
 class Attached:
@@ -158,28 +155,3 @@ def working_folder(pid: int) -> Path | None:
         return Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
         return None
-
-
-def find_listener(port: int) -> list[int]:
-    """Return the pids of our processes that listen on a TCP port of this network namespace (proc(5), net/tcp)."""
-    wanted = {f"socket:[{inode}]" for name in ("tcp", "tcp6") for inode in _listening(name, port)}
-    if not wanted:
-        return []
-    processes = [one for one in Path("/proc").iterdir() if one.name.isdigit()]
-    return [int(one.name) for one in processes if wanted & _links(one / "fd")]
-
-
-def _listening(table: str, port: int) -> list[str]:
-    try:
-        lines = Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
-    except OSError:
-        return []
-    columns = [line.split() for line in lines]
-    return [one[9] for one in columns if one[3] == _LISTEN and int(one[1].rpartition(":")[2], 16) == port]
-
-
-def _links(folder: Path) -> set[str]:
-    try:
-        return {str(one.readlink()) for one in folder.iterdir()}
-    except OSError:  # somebody else's, or gone meanwhile
-        return set()

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pinchpoint.commands import inside, scratch
-from pinchpoint.commands.attach import MISSING, PAGES_FOUND, Attached, attach, find_listener
+from pinchpoint.commands.attach import MISSING, PAGES_FOUND, Attached, attach
 from pinchpoint.commands.boot import wait_attached, wait_ready
 from pinchpoint.commands.config import HOST, RunConfig
 from pinchpoint.commands.target import TargetPlan, plan_target
 from pinchpoint.errors import MeasurementError, TargetError
 from pinchpoint.monitoring.awaits import AwaitRecorder
 from pinchpoint.monitoring.exporter import Exporter, Source
+from pinchpoint.monitoring.listeners import find_listener
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
 from pinchpoint.processes import Child, Command, start
@@ -152,8 +153,17 @@ class Session:
                 self._metrics.observe(row)
 
         reader = PageReader(self.page_folder)
-        roots = target.roots or [target.pid]
-        self.sampler = Sampler(root_pid=roots[0], port=self.plan.port, pages=reader.read, sink=sink)
+        self._stack.callback(reader.close)
+        # Pages are removed only where they are ours, and nobody else reads them.
+        ours = isinstance(target, Child) and self.config.metrics_port is None
+        self.sampler = Sampler(
+            root_pids=target.roots or [target.pid],
+            port=self.plan.port,
+            pages=reader.read,
+            tables=reader.tables,
+            forget=reader.forget if ours else None,
+            sink=sink,
+        )
         self.sampler.start()
         self._stack.callback(self.sampler.stop)
         awaits = LineWriter(self.folder / AWAITS_FILE)
