@@ -16,6 +16,7 @@ from .runtime import RUNTIME, Hook
 
 _now = time.monotonic
 SLOTS = "worker-slots"
+_PARSED = "_pinchpoint_parsed"
 
 
 async def _late(function: Callable[..., Any], arguments: tuple[Any, ...], parsed_at: float) -> Any:
@@ -30,15 +31,21 @@ class Turns:
     def __init__(self) -> None:
         self._left = 1
 
+    def due(self) -> bool:
+        """Say whether this one is to be timed."""
+        self._left -= 1
+        if self._left > 0 or not QUEUE_HOOK.alive:
+            return False
+        self._left = REQUESTS.gap
+        return True
+
     def timed(self, function: Callable[..., Any], concerns: Callable[..., bool] | None = None) -> Callable[..., Any]:
         """Return it so wrapped; `concerns`, given the arguments, says whether the call is an ASGI request's."""
 
         @functools.wraps(function)
         def handle(*arguments: Any) -> Any:
-            self._left -= 1
-            if self._left > 0 or not QUEUE_HOOK.alive or not (concerns is None or concerns(*arguments)):
+            if (concerns is not None and not concerns(*arguments)) or not self.due():
                 return function(*arguments)
-            self._left = REQUESTS.gap
             return _late(function, arguments, _now())
 
         return handle
@@ -177,8 +184,23 @@ def hook_gunicorn(module: Any) -> None:
 
 
 def hook_gunicorn_protocol(module: Any) -> None:
-    """Time turns from the making of a request's task."""
-    module.ASGIProtocol._handle_http_request = TURNS.timed(module.ASGIProtocol._handle_http_request)  # noqa: SLF001
+    """Time turns from the parsing of a request's head: it wakes the connection's task, which makes the request's."""
+    protocol = module.ASGIProtocol
+    parsed, handle = protocol._on_headers_complete, protocol._handle_http_request  # noqa: SLF001
+
+    @functools.wraps(parsed)
+    def on_headers_complete(self: Any, *args: Any) -> Any:
+        if TURNS.due():
+            self.__dict__[_PARSED] = _now()
+        return parsed(self, *args)
+
+    @functools.wraps(handle)
+    def handle_http_request(self: Any, *args: Any) -> Any:
+        parsed_at = self.__dict__.pop(_PARSED, None)
+        return handle(self, *args) if parsed_at is None else _late(handle, (self, *args), parsed_at)
+
+    protocol._on_headers_complete = on_headers_complete  # noqa: SLF001
+    protocol._handle_http_request = handle_http_request  # noqa: SLF001
 
 
 def hook_hypercorn(module: Any) -> None:

@@ -123,6 +123,20 @@ class Server:
         return tables["routes"]
 
 
+async def measured(server: Server, path: str, rounds: int) -> tuple[dict[str, float], list[float]]:
+    """Return the figures before so many rounds of clients at once, and the seconds of each request.
+
+    Connections stand before: what they cost is not of the request.
+    """
+    clients = [await Client.connected(server.port) for _ in range(CLIENTS)]
+    await asyncio.gather(*[client.get(path) for client in clients])
+    before = server.idle()
+    answers = [await asyncio.gather(*[client.get(path) for client in clients]) for _ in range(rounds)]
+    for client in clients:
+        client.close()
+    return before, [took for together in answers for _, took in together]
+
+
 def wait_for(look: Callable[[], Any], log: Path) -> Any:
     """Return what `look` finds, or fail at the deadline."""
     deadline_s = time.monotonic() + DEADLINE_S
@@ -190,17 +204,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
 def test_figures_are_what_the_clients_saw(servers: dict[str, Server], name: str) -> None:
     """Four at a time, 100 ms each: count, service time and requests in flight."""
     server = servers[name]
-
-    async def measure() -> tuple[dict[str, float], list[float]]:
-        clients = [await Client.connected(server.port) for _ in range(CLIENTS)]
-        await asyncio.gather(*[client.get("/hold/0") for client in clients])
-        before = server.idle()
-        rounds = [await asyncio.gather(*[client.get(f"/hold/{n}") for client in clients]) for n in range(ROUNDS)]
-        for client in clients:
-            client.close()
-        return before, [took for answers in rounds for _, took in answers]
-
-    before, seconds = asyncio.run(measure())
+    before, seconds = asyncio.run(measured(server, "/hold/1", ROUNDS))
     after = server.done(before["requests_done"] + len(seconds))
     grown = {field: after[field] - before[field] for field in before}
     assert grown["requests_done"] == grown["requests_started"] == len(seconds)
@@ -234,7 +238,8 @@ def test_every_kind_of_end_is_counted_once(servers: dict[str, Server], name: str
         lambda tables: sum(row["done"] for row in tables["routes"].values()) == after["requests_done"]
     )
     assert routes["GET /stream"]["done"] == 2
-    assert routes["GET /stream"]["service_s"] == pytest.approx(sum(streams), rel=0.1)
+    # The clients had to connect as well; a stream that counted as over with its first piece would be near 0.
+    assert routes["GET /stream"]["service_s"] == pytest.approx(sum(streams), rel=0.25)
     assert (routes["GET /fail"]["responses_5xx"], routes["GET (no route)"]["responses_4xx"]) == (1, 2)
     assert routes["GET /background"]["service_s"] < HOLD_S
     assert routes["HEAD /ready"]["responses_4xx"] == 1
@@ -245,8 +250,7 @@ def test_every_kind_of_end_is_counted_once(servers: dict[str, Server], name: str
 def test_waiting_for_the_loop_is_queueing(servers: dict[str, Server], name: str) -> None:
     """Four at once, each holding the loop 100 ms: whoever was parsed meanwhile waited for its turn."""
     server = servers[name]
-    before = server.idle()
-    seconds = [took for _, took in server.get_all(*["/block"] * CLIENTS)]
+    before, seconds = asyncio.run(measured(server, "/block", 1))
     after = server.done(before["requests_done"] + CLIENTS)
     queued, service = after["queue_s"] - before["queue_s"], after["service_s"] - before["service_s"]
     assert after["queue_n"] - before["queue_n"] == CLIENTS
