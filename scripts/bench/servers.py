@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pinchpoint.monitoring.awaits import AwaitRecorder
 from pinchpoint.monitoring.exporter import Exporter, Source
 from pinchpoint.monitoring.injection import new_page_folder, probe_environment
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
 from pinchpoint.processes import Child, Command, free_port, start, wait_http_ready
-from pinchpoint.recording import SERVER_FILE, LineWriter
+from pinchpoint.recording import AWAITS_FILE, SERVER_FILE, LineWriter
+from pinchpoint.rows import SampleRow
 
 HERE = Path(__file__).resolve().parent
 READY_S = 20.0
@@ -86,23 +88,29 @@ def page_folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def observed(pid: int, port: int, pages: Path) -> Iterator[Sampler]:
     """Run what `pinchpoint run --metrics-port` runs beside a server, and scrape it once a second."""
-    reader = PageReader(pages)
-    with tempfile.TemporaryDirectory() as folder, contextlib.closing(LineWriter(Path(folder) / SERVER_FILE)) as sink:
-        sampler = Sampler(root_pid=pid, port=port, pages=reader.read, tables=reader.tables, sink=sink.write)
-        exporter = Exporter(Source(pages, lambda: [row] if (row := sampler.latest) else []).families, "127.0.0.1", 0)
-        sampler.start()
-        exporter.start()
+    reader, source = PageReader(pages), Source(lambda: pages)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        rows = stack.enter_context(contextlib.closing(LineWriter(folder / SERVER_FILE)))
+        awaited = stack.enter_context(contextlib.closing(LineWriter(folder / AWAITS_FILE)))
+        stack.callback(reader.close)
+
+        def sink(row: SampleRow) -> None:
+            rows.write(row)
+            source.observe(row)
+
+        sampler = Sampler(root_pids=[pid], port=port, pages=reader.read, tables=reader.tables, sink=sink)
+        awaits = AwaitRecorder(pages, awaited.write)
+        exporter = Exporter(source.families, "127.0.0.1", 0)
+        for thread in (sampler, awaits, exporter):
+            thread.start()
+            stack.callback(thread.stop)
         over = threading.Event()
         scraper = threading.Thread(target=_scrape, args=(exporter.url, over), daemon=True)
         scraper.start()
-        try:
-            yield sampler
-        finally:
-            over.set()
-            scraper.join()
-            exporter.stop()
-            sampler.stop()
-            reader.close()
+        stack.callback(scraper.join)
+        stack.callback(over.set)
+        yield sampler
 
 
 def _scrape(url: str, over: threading.Event) -> None:
