@@ -49,18 +49,24 @@ async def sleep(seconds: float) -> None:
 
 
 @app.get("/pool/{seconds}")
-async def pool(seconds: float) -> None:
-    """Hold the only connection of a pool."""
+async def pool(seconds: float) -> dict[str, float]:
+    """Hold the only connection of a pool; return how long this request waited for it, and how long it slept."""
+    asked_s = time.monotonic()
     async with engine.connect() as connection:
         await connection.execute(text("select 1"))
+        got_s = time.monotonic()
         await asyncio.sleep(seconds)
+        return {"wait_s": got_s - asked_s, "sleep_s": time.monotonic() - got_s}
 
 
 @app.get("/lock/{seconds}")
-async def lock(request: Request, seconds: float) -> None:
-    """Hold a lock."""
+async def lock(request: Request, seconds: float) -> dict[str, float]:
+    """Hold a lock; return how long this request waited for it, and how long it slept."""
+    asked_s = time.monotonic()
     async with request.app.state.one_at_a_time:
+        got_s = time.monotonic()
         await asyncio.sleep(seconds)
+        return {"wait_s": got_s - asked_s, "sleep_s": time.monotonic() - got_s}
 
 
 @app.get("/thread/{seconds}")
