@@ -143,6 +143,8 @@ class ThreadStates:
             if not KINDS or self._blind_looks % _RETRY_EVERY:
                 return
         now_s = self._timer()
+        if not self._gil_known:
+            self._gil_known = self._image.holds(0, now_s) is not None
         alive = self._clocks.alive
         for tid, clock in alive.items():
             look = self._looks.get(tid)
@@ -258,9 +260,7 @@ class ThreadStates:
         return "running"
 
     def _futex(self, look: ThreadLook, call: Call, now_s: float) -> str:
-        gil = self._image.holds(call.first, now_s)
-        self._gil_known |= gil is not None
-        if gil:
+        if self._image.holds(call.first, now_s):
             return "gil"
         look.depth = -call.stack % PAGE_BYTES // _STACK_ALIGN
         if look.homed or look.clock.tid == self._loop_tid:
