@@ -37,7 +37,7 @@ def inside(report: dict[str, Any]) -> list[Table]:
 
 
 def unseen(report: dict[str, Any]) -> list[str]:
-    """Return sentences about signals that were switched off or never there."""
+    """Return what the run noted about the target, and sentences about signals that switched themselves off."""
     off = sorted({name for step in report["steps"] for name in step["server"].get("hooks_off", [])})
     return [
         f"The probe's signal {name!r} failed in the app and switched itself off; its figures are missing."

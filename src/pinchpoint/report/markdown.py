@@ -181,6 +181,7 @@ def _run(report: Report) -> list[str]:
         ("took", units.seconds(run["duration_s"])),
         ("budget", units.seconds(run["budget_s"])),
         ("target", words.target_name(report)),
+        ("server", words.server_name(report)),
         ("workers", run["target"]["workers"]),
         ("load", run["load"].get("scenario") or run["load"].get("locustfile") or units.NOT_MEASURED),
         ("command line", " ".join(run["argv"])),

@@ -218,6 +218,17 @@ def target_name(report: Report) -> str:
     return " ".join(str(part) for part in command) if isinstance(command, list) else str(command or units.NOT_MEASURED)
 
 
+def server_name(report: Report) -> str | None:
+    """Return the server that ran the app, its version and the interpreter's, as far as they are known."""
+    target = report["run"]["target"]
+    name, version, python = target.get("server"), target.get("server_version"), target.get("python_version")
+    parts = [
+        name if name and not version else f"{name} {version}" if name else None,
+        f"Python {python}" if python else None,
+    ]
+    return ", ".join(part for part in parts if part) or None
+
+
 def _sustainable(capacity: dict[str, Any]) -> str:
     if capacity["sustainable_rps"] is None:
         return "no load held every threshold" if capacity["reached"] else "not measured"
