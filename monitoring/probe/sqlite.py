@@ -89,7 +89,8 @@ class Classes:
 
     def _base_connection(self, base: Any) -> Any:
         def cursor(connection: Any, factory: Any = self.module.Cursor) -> Any:
-            return base.cursor(connection, self.cursor(factory))
+            ours = peers.HOOK.safely(self.cursor, factory)
+            return base.cursor(connection, factory if ours is None else ours)
 
         methods = {name: self._watched(getattr(base, name), _peer_of, 0) for name in _ENDS}
         methods["rollback"] = brief(base.rollback, _peer_of)
@@ -98,16 +99,18 @@ class Classes:
 
     def cursor(self, factory: Any) -> Any:
         """Return a subclass of the cursor class `factory`, or itself when it is a mere function."""
-        if not self._is_cursor(factory):
+        if not isinstance(factory, type):
             return factory
-        if factory not in self._made:
-            methods = {name: self._watched(getattr(factory, name), _cursor_peer, 1) for name in _CALLS}
-            methods.update({name: brief(getattr(factory, name), _cursor_peer) for name in _FETCHES})
-            self._made[factory] = _like(factory, (factory,), {"__slots__": (), **methods})
-        return self._made[factory]
+        made = self._made.get(factory)
+        return self._new_cursor(factory) if made is None else made
 
-    def _is_cursor(self, factory: Any) -> bool:
-        return isinstance(factory, type) and issubclass(factory, self.module.Cursor)
+    def _new_cursor(self, factory: Any) -> Any:
+        if not issubclass(factory, self.module.Cursor):
+            return factory
+        methods = {name: self._watched(getattr(factory, name), _cursor_peer, 1) for name in _CALLS}
+        methods.update({name: brief(getattr(factory, name), _cursor_peer) for name in _FETCHES})
+        made = self._made[factory] = _like(factory, (factory,), {"__slots__": (), **methods})
+        return made
 
     def _watched(self, original: Any, peer_of: Any, calls: int) -> Any:
         """Return `original` timed, its thread watched meanwhile."""

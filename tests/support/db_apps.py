@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 SLOW = "select pg_sleep(0.05)"
@@ -97,11 +97,9 @@ class Async:
         """Make the pool."""
         raise NotImplementedError
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    def connection(self) -> AbstractAsyncContextManager[Any]:
         """Hold one connection."""
         raise NotImplementedError
-        yield
 
     async def query(self, connection: Any, sql: str) -> None:
         """Run one statement to its end."""

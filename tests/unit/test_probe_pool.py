@@ -208,7 +208,8 @@ def test_two_engines_of_one_database_have_a_gate_each(figures: Figures, tmp_path
 
 def test_a_pool_without_an_engine_is_a_gate_of_its_own(figures: Figures) -> None:
     """SQLAlchemy gives all such pools one stand-in for a dialect."""
-    pools = [QueuePool(lambda: sqlite3.connect(":memory:"), pool_size=2, max_overflow=0) for _ in range(2)]
+    creator: Any = lambda: sqlite3.connect(":memory:")  # noqa: E731 - typed for SQLAlchemy
+    pools = [QueuePool(creator, pool_size=2, max_overflow=0) for _ in range(2)]
     for each in pools:
         each.connect().close()
     assert [(gate.name, gate.taken, gate.limit()) for gate in figures.gates().values()] == [
@@ -232,7 +233,7 @@ def test_a_ping_that_fails_reconnects_without_waiting(figures: Figures) -> None:
         return original(*arguments, **settings)
 
     engine.dialect.connect = connect  # type: ignore[method-assign]
-    engine.dialect.do_ping = lambda _: False  # type: ignore[method-assign]
+    engine.dialect.do_ping = lambda dbapi_connection: False  # type: ignore[method-assign]
     engine.connect().close()
     assert low == [0]
     fields = figures.fields()
