@@ -75,7 +75,7 @@ def test_rows_computed_while_they_are_fetched_are_part_of_the_time(figures: Figu
     fetching = time.monotonic() - began
     connection.close()
     fields = figures.fields()
-    assert fields["db_s"] - executed == pytest.approx(fetching, rel=0.05)
+    assert 0.8 * fetching < fields["db_s"] - executed <= fetching
     assert fields["db_active_s"] == pytest.approx(fields["db_s"])
     assert fields["db_calls"] == 1
 
