@@ -2,7 +2,8 @@
 
     python closed_loop.py HOST PORT PATH CONNECTIONS WARMUP_S SECONDS
 
-Prints one line of JSON: requests, errors (not 2xx), seconds, p50_ms, p99_ms.
+Prints one line of JSON: requests, errors (not 2xx), seconds, cpu_s (of this process), p50_ms,
+p99_ms.
 """
 
 import json
@@ -85,12 +86,14 @@ def main() -> None:
     host, port, path, count, warmup_s, seconds = sys.argv[1:]
     connections = [Connection(host, int(port), path) for _ in range(int(count))]
     press(connections, float(warmup_s))
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     latencies, errors = press(connections, float(seconds))
-    took = time.perf_counter() - started
+    took, used = time.perf_counter() - started, time.process_time() - used
     latencies.sort()
     at = {f"p{p}_ms": 1000 * latencies[min(len(latencies) - 1, len(latencies) * p // 100)] for p in (50, 99)}
-    sys.stdout.write(json.dumps({"requests": len(latencies), "errors": errors, "seconds": took, **at}) + "\n")
+    sys.stdout.write(
+        json.dumps({"requests": len(latencies), "errors": errors, "seconds": took, "cpu_s": used, **at}) + "\n"
+    )
 
 
 if __name__ == "__main__":
