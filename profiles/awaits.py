@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from pinchpoint.measures import Phase
     from pinchpoint.profiles.folded import Stack
     from pinchpoint.recording import Recording
-    from pinchpoint.records import Phase
     from pinchpoint.rows import AwaitRow
 
 FOLDER = "profiles"

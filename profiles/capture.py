@@ -25,8 +25,8 @@ from pinchpoint.profiles.sources import source_lines, write_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pinchpoint.measures import Phase
     from pinchpoint.profiles.folded import Frame, Stack
-    from pinchpoint.records import Phase
 
 CaptureKind = Literal["cpu", "gil", "wall"]
 

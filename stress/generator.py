@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol, Self
 
 from pinchpoint.errors import MeasurementError, UsageError
+from pinchpoint.measures import Model
 from pinchpoint.processes import Command
 from pinchpoint.recording import LineTail
-from pinchpoint.records import Model
 from pinchpoint.rows import DigestRow
 from pinchpoint.stress.arrivals import Spacing, share, share_users
 from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack

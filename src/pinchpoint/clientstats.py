@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pinchpoint import histograms
-from pinchpoint.records import ClientFigures, EndpointFigures, Latency
+from pinchpoint.measures import ClientFigures, EndpointFigures, Latency
 from pinchpoint.rows import DigestRow, NameRow
 
 SETUP_PREFIX = "setup: "

@@ -14,7 +14,7 @@ from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLen
 from hdrh.histogram import HdrHistogram
 
 from pinchpoint.errors import UsageError
-from pinchpoint.records import Latency
+from pinchpoint.measures import Latency
 
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000

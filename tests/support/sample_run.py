@@ -6,34 +6,36 @@ from pathlib import Path
 from typing import Any, cast
 
 from pinchpoint import histograms
+from pinchpoint.measures import (
+    ClientFigures,
+    EndpointFigures,
+    Latency,
+    PeerFigures,
+    PoolFigures,
+    RouteFigures,
+    ServerFigures,
+    Step,
+    WorkerFigures,
+)
 from pinchpoint.recording import Recording
 from pinchpoint.records import (
     Advice,
     Capacity,
-    ClientFigures,
     Diagnosis,
-    EndpointFigures,
     Evidence,
     Finding,
     Gate,
     HotFrame,
-    Latency,
     Location,
-    PeerFigures,
-    PoolFigures,
     Profile,
     Recovery,
     Resource,
-    RouteFigures,
-    ServerFigures,
     SloResult,
-    Step,
     TimePart,
     TimeShares,
     Validity,
     Verdict,
     Wall,
-    WorkerFigures,
 )
 from pinchpoint.rows import DigestRow, EventRow, SampleRow
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from pinchpoint.diagnosis.probe_tables import probe_tables
-from pinchpoint.records import PeerFigures, PoolFigures, RouteFigures
+from pinchpoint.measures import PeerFigures, PoolFigures, RouteFigures
 from pinchpoint.rows import SampleRow
 
 

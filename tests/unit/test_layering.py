@@ -10,7 +10,14 @@ import pytest
 
 MAPPED = {"app": "app", "stress": "stress", "monitoring": "monitoring", "profiles": "profiles", "src/pinchpoint": ""}
 
-LEVEL_0 = {"pinchpoint", "pinchpoint.errors", "pinchpoint.units", "pinchpoint.statistics", "pinchpoint.records"}
+LEVEL_0 = {
+    "pinchpoint",
+    "pinchpoint.errors",
+    "pinchpoint.units",
+    "pinchpoint.statistics",
+    "pinchpoint.measures",
+    "pinchpoint.records",
+}
 LEVEL_0 |= {"pinchpoint.rows"}
 LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.guard"}
 LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats"}

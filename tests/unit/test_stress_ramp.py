@@ -3,7 +3,7 @@
 import pytest
 
 from pinchpoint.clientstats import ClientWindow
-from pinchpoint.records import ClientFigures, Latency
+from pinchpoint.measures import ClientFigures, Latency
 from pinchpoint.rows import DigestRow
 from pinchpoint.stress.ramp import (
     Backlog,

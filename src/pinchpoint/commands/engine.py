@@ -22,7 +22,7 @@ from pinchpoint.commands.plan import (
 )
 from pinchpoint.commands.session import Session
 from pinchpoint.errors import MeasurementError, TargetError
-from pinchpoint.records import Phase
+from pinchpoint.measures import Phase
 from pinchpoint.rows import DigestRow
 from pinchpoint.stress.generator import Generator
 from pinchpoint.stress.ramp import (

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pinchpoint import app as reference
 from pinchpoint.commands.session import Session
+from pinchpoint.measures import Phase
 from pinchpoint.profiles.capture import FOLDER, CaptureKind, ProfileRequest, capture
 from pinchpoint.profiles.load import render_all
-from pinchpoint.records import Phase
 
 KINDS: tuple[CaptureKind, ...] = ("cpu", "wall")
 WANTED_SAMPLES = 200

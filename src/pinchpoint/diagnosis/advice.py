@@ -6,7 +6,8 @@ from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.saturation import loop_threads
 from pinchpoint.diagnosis.time_shares import DATABASE, HELD_IDLE
 from pinchpoint.diagnosis.words import duration, ms, rps, size
-from pinchpoint.records import Advice, Resource, ServerFigures
+from pinchpoint.measures import ServerFigures
+from pinchpoint.records import Advice, Resource
 
 POOL_FACTOR = 2.0
 """Doubling a pool is the usual next size; more needs a measurement of its own."""

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from pinchpoint.clientstats import ClientWindow, client_figures
 from pinchpoint.diagnosis.steps import LOAD_PHASES, Ladder, load_of
-from pinchpoint.records import Capacity, Latency, Recovery, SloResult, Step
+from pinchpoint.measures import Latency, Step
+from pinchpoint.records import Capacity, Recovery, SloResult
 from pinchpoint.rows import DigestRow
 from pinchpoint.statistics import plateau
 

@@ -2,7 +2,8 @@
 
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.saturation import LOOP_SATURATED, ONE_GIL, loop_threads, loop_use, worker_full
-from pinchpoint.records import Evidence, ServerFigures, Step
+from pinchpoint.measures import ServerFigures, Step
+from pinchpoint.records import Evidence
 
 THROTTLED = 0.2
 """Share of quota periods in which the target was throttled."""

@@ -14,7 +14,8 @@ from pinchpoint.diagnosis.saturation import (
 )
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
-from pinchpoint.records import Evidence, Step
+from pinchpoint.measures import Step
+from pinchpoint.records import Evidence
 
 DB_GROWTH = 1.5
 """Database time per request at the limit over low load, loop lag taken off: above, the database itself queues."""

@@ -7,17 +7,8 @@ from pinchpoint.diagnosis.memory import Growth
 from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.diagnosis.steps import Ladder, low_steps
 from pinchpoint.diagnosis.time_shares import mean_of
-from pinchpoint.records import (
-    BottleneckClass,
-    Capacity,
-    Evidence,
-    Profile,
-    Resource,
-    ServerFigures,
-    Step,
-    TimeShares,
-    Validity,
-)
+from pinchpoint.measures import ServerFigures, Step
+from pinchpoint.records import BottleneckClass, Capacity, Evidence, Profile, Resource, TimeShares, Validity
 
 FRONT = ("worker-slots", "executor", "http-pool")
 """Rows of the ledger that fill up behind whatever is deeper."""

@@ -3,7 +3,8 @@
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.memory import MEMORY_HORIZON_S
 from pinchpoint.diagnosis.words import duration, ms, size
-from pinchpoint.records import Finding, Step, Verdict
+from pinchpoint.measures import Step
+from pinchpoint.records import Finding, Verdict
 
 IMBALANCE = 1.3
 """Busiest worker's requests over the mean (METHOD §5.5)."""

@@ -11,7 +11,8 @@ from pinchpoint.diagnosis.memory import Growth
 from pinchpoint.diagnosis.saturation import CPU_SATURATED, Machine, cpu_use, loop_threads, loop_use, pool_use
 from pinchpoint.diagnosis.steps import Ladder, enough, load_of, low_steps
 from pinchpoint.diagnosis.words import counted
-from pinchpoint.records import BottleneckClass, PoolFigures, Resource, ServerFigures, Step
+from pinchpoint.measures import PoolFigures, ServerFigures, Step
+from pinchpoint.records import BottleneckClass, Resource
 from pinchpoint.statistics import Estimate, ratio_estimate, utilisation_ceiling
 
 FIT_STEPS = 5

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pinchpoint.diagnosis.steps import Ladder
 from pinchpoint.diagnosis.windows import Samples
-from pinchpoint.records import Step
+from pinchpoint.measures import Step
 from pinchpoint.rows import ProcessRow, SampleRow
 from pinchpoint.statistics import Estimate, theil_sen
 

@@ -12,7 +12,8 @@ from pinchpoint.diagnosis.saturation import (
     slots_full,
 )
 from pinchpoint.diagnosis.words import ms as show_ms
-from pinchpoint.records import BottleneckClass, Evidence, PoolFigures, ServerFigures, Step
+from pinchpoint.measures import PoolFigures, ServerFigures, Step
+from pinchpoint.records import BottleneckClass, Evidence
 
 HOLD_GROWTH = 1.5
 """Holding time at the limit over holding time at low load: above, the pool's members wait for something deeper."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pinchpoint.records import PeerFigures, PoolFigures, RouteFigures
+from pinchpoint.measures import PeerFigures, PoolFigures, RouteFigures
 from pinchpoint.rows import ProcessRow, SampleRow
 
 MS_PER_S = 1000.0

@@ -5,7 +5,8 @@ from pinchpoint.diagnosis.saturation import (
     LOOP_SATURATED,
     loop_threads,
 )
-from pinchpoint.records import Evidence, PoolFigures, ServerFigures, Step
+from pinchpoint.measures import PoolFigures, ServerFigures, Step
+from pinchpoint.records import Evidence
 
 BLOCKED_SHARE = 0.5
 """Of the loop's busy time, spent neither running nor runnable: blocked more often than not."""

@@ -32,7 +32,8 @@ from pinchpoint.diagnosis.saturation import (
 )
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
-from pinchpoint.records import Evidence, ServerFigures, Step
+from pinchpoint.measures import ServerFigures, Step
+from pinchpoint.records import Evidence
 
 STORM_ERRORS = 0.5
 STORM_GOODPUT = 0.5

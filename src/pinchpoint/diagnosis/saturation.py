@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pinchpoint.records import PoolFigures, ServerFigures, Step
+from pinchpoint.measures import PoolFigures, ServerFigures, Step
 
 CPU_SATURATED = 0.9
 """Share of the allowed cores, stolen time included (DESIGN §6: running alone can read 0.72 at saturation)."""

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from pinchpoint.clientstats import client_figures
 from pinchpoint.diagnosis.windows import Samples, server_figures
+from pinchpoint.measures import Model, Phase, Step
 from pinchpoint.recording import Recording
-from pinchpoint.records import Model, Phase, Step
 
 CAPACITY_PHASES = frozenset({"baseline", "ramp", "search"})
 """Steps that set capacity; warm-up is not steady, profiled steps carry the profiler."""

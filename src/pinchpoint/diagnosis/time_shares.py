@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pinchpoint.diagnosis.saturation import LOOP_SATURATED, loop_threads, loop_use
 from pinchpoint.diagnosis.steps import Ladder, low_steps
-from pinchpoint.records import PoolFigures, ServerFigures, Step, TimePart, TimeShares
+from pinchpoint.measures import PoolFigures, ServerFigures, Step
+from pinchpoint.records import TimePart, TimeShares
 
 SCHEDULE = "schedule queue"
 ACCEPT = "connect and accept"

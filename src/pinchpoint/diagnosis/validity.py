@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pinchpoint.diagnosis.saturation import Machine, saturated
 from pinchpoint.diagnosis.steps import Ladder, enough
 from pinchpoint.diagnosis.words import counted
-from pinchpoint.records import Gate, GateStatus, Step, Validity
+from pinchpoint.measures import Step
+from pinchpoint.records import Gate, GateStatus, Validity
 
 CPU_WARN, CPU_FAIL = 0.7, 0.9
 """Of one core, for the busiest load process (METHOD §2 rule 4 warns at 70 %); at 90 % it cannot keep its schedule."""

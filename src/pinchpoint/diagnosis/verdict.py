@@ -14,7 +14,8 @@ from pinchpoint.diagnosis.steps import load_of
 from pinchpoint.diagnosis.time_shares import dominant
 from pinchpoint.diagnosis.validity import enough_seen, generator_failed
 from pinchpoint.diagnosis.words import rps
-from pinchpoint.records import BottleneckClass, Evidence, Location, Resource, Step, Verdict, VerdictStatus, Wall
+from pinchpoint.measures import Step
+from pinchpoint.records import BottleneckClass, Evidence, Location, Resource, Verdict, VerdictStatus, Wall
 
 BASE = 0.5
 BY_MARGIN = 0.15

@@ -8,7 +8,7 @@ from typing import Any
 from pinchpoint.diagnosis.probe_tables import probe_tables
 from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.diagnosis.tracks import Track, difference, per, tracks
-from pinchpoint.records import PoolFigures, ServerFigures, WorkerFigures
+from pinchpoint.measures import PoolFigures, ServerFigures, WorkerFigures
 from pinchpoint.rows import DigestRow, HostRow, SampleRow
 
 SAMPLE_INTERVAL_S = 0.1

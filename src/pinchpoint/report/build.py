@@ -15,7 +15,8 @@ from pinchpoint.records import to_jsonable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinchpoint.records import Diagnosis, EndpointFigures, Profile, Step
+    from pinchpoint.measures import EndpointFigures, Step
+    from pinchpoint.records import Diagnosis, Profile
 
 SCHEMA = "pinchpoint.report/1"
 REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML = "report.json", "report.md", "report.html"
