@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 MODULE = "support.matrix_apps"
+BEGIN, END = "<!-- matrix -->", "<!-- end -->"
 CLIENTS = 4
 Words = list[str]
 
@@ -119,3 +121,45 @@ def cells() -> list[Cell]:
     flask = WSGI[0]
     run = lambda target, port: _python("flask", "--app", target, "run", "--port", str(port))  # noqa: E731
     return [*found, Cell(flask.name, "flask run", "", flask.app, flask.path, flask.route, run)]
+
+
+def write_tables(path: Path, off: dict[str, float]) -> None:
+    """Write how far the probe's service time was off the clients' (a share) between the marks of the document."""
+    lines = [part for frameworks in (ASGI, WSGI) for part in _table([one.name for one in frameworks], off)]
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    path.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+
+
+def _table(frameworks: list[str], off: dict[str, float]) -> list[str]:
+    mine = [cell for cell in cells() if cell.framework in frameworks]
+    servers = dict.fromkeys((cell.server, cell.loop) for cell in mine)
+    known = {(cell.framework, cell.server, cell.loop): off[cell.name] for cell in mine if cell.name in off}
+    head = ["server", "loop", *frameworks]
+    rows = [
+        [server, loop or "-", *(_cell(known.get((framework, server, loop))) for framework in frameworks)]
+        for server, loop in servers
+    ]
+    return ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]] + [""]
+
+
+def _cell(off: float | None) -> str:
+    return "" if off is None else f"{off:+.1%}".replace("%", " %")
+
+
+def read_tables(path: Path) -> dict[str, float]:
+    """Return what the document says of each cell, by the cell's name."""
+    found: dict[str, float] = {}
+    head: list[str] = []
+    text = path.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    for line in text.splitlines():
+        words = [word.strip() for word in line.strip("|").split("|")]
+        if words[0] == "server":
+            head = words
+        elif len(words) == len(head) and not words[0].startswith("---"):
+            server, loop = words[0], words[1].strip("-")
+            for framework, cell in zip(head[2:], words[2:], strict=True):
+                if cell:
+                    name = "-".join(part for part in (framework, server, loop) if part)
+                    found[name] = float(cell.replace(" %", "")) / 100
+    return found
