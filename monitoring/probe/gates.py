@@ -143,9 +143,9 @@ class Gates:
             key = label(kind, OTHER if full else name)
             if full and key in self._named:
                 return self._named[key]
-            same = sum(1 for gate in self.all if gate.kind == kind and gate.name == name)
+            same = sum(1 for gate in self.all if gate.kind == kind and gate.name.partition(" #")[0] == name)
             gate = Gate(kind, OTHER if full else name if not same else "%s #%d" % (name, same + 1), size)
-            self._named[key] = gate
+            self._named.setdefault(label(kind, gate.name), gate)
             self.all.append(gate)
             GATE_ROWS.add(label(kind, gate.name), gate.figures)
             return gate
