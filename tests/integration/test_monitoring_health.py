@@ -67,6 +67,18 @@ def worker(row: SampleRow) -> ProcessRow | None:
     return found[0] if found else None
 
 
+def inflight(row: SampleRow) -> float | None:
+    """Return how many requests the worker's page says are in progress."""
+    found = worker(row)
+    return found["probe"].get("inflight") if found and found["probe"] else None
+
+
+def page_age_s(row: SampleRow) -> float | None:
+    """Return how old the worker's page is."""
+    found = worker(row)
+    return found["probe_age_s"] if found else None
+
+
 def _get(port: int, path: str) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE_S) as answer:
         answer.read()
@@ -101,10 +113,12 @@ def _await_answer(port: int) -> None:
     deadline_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline_s:
         try:
-            return _get(port, "/")
+            _get(port, "/")
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    return pytest.fail("the server does not answer")
+        else:
+            return
+    pytest.fail("the server does not answer")
 
 
 def test_a_loop_that_sleeps_five_seconds_does_not_blind_the_collector(tmp_path: Path) -> None:
@@ -113,7 +127,7 @@ def test_a_loop_that_sleeps_five_seconds_does_not_blind_the_collector(tmp_path: 
         thread = threading.Thread(target=_get, args=(watched.port, f"/block?seconds={BLOCK_S}"))
         first = watched.until(lambda _row: True)
         thread.start()
-        during = watched.until(lambda row: (worker(row) or {}).get("probe", {}).get("inflight") == 1)  # type: ignore[union-attr,attr-defined]
+        during = watched.until(lambda row: inflight(row) == 1)
         thread.join()
         last = watched.until(lambda _row: True)
 
@@ -135,9 +149,9 @@ def test_a_stopped_worker_is_sampled_on_and_its_page_grows_old(tmp_path: Path) -
         pid = found["pid"]
         os.kill(pid, signal.SIGSTOP)
         first = watched.until(lambda _row: True)
-        last = watched.until(lambda row: ((worker(row) or {}).get("probe_age_s") or 0) > 1.5)  # type: ignore[attr-defined]
+        last = watched.until(lambda row: (page_age_s(row) or 0) > 1.5)
         os.kill(pid, signal.SIGCONT)
-        watched.until(lambda row: ((worker(row) or {}).get("probe_age_s") or 9) < 0.3)  # type: ignore[attr-defined]
+        watched.until(lambda row: (page_age_s(row) or 9) < 0.3)
 
     assert watched.received(first["t_s"], last["t_s"]) >= 0.95
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
     with ExitStack() as stack:
         running = {name: stack.enter_context(serving(folder / name, arguments)) for name, arguments in SERVERS.items()}
         for server in running.values():
-            wait_for(lambda server=server: answers(server), server.log)
+            wait_for(partial(answers, server), server.log)
         yield running
 
 

@@ -4,8 +4,8 @@ import os
 import time
 from collections.abc import Iterator
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse  # type: ignore[import-untyped]
-from django.urls import include, path, re_path  # type: ignore[import-untyped]
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import include, path, re_path
 
 ALLOWED_HOSTS = ["*"]
 DEBUG = False

@@ -2,8 +2,8 @@
 
 import os
 
-from django.core.asgi import get_asgi_application  # type: ignore[import-untyped]
-from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped]
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "wsgi_django")
 application = get_wsgi_application()

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ def test_options_end_where_the_program_begins() -> None:
 
 def test_folders_of_dead_runs_go_and_those_of_living_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that another program may have made is touched."""
-    monkeypatch.setattr(scratch.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     dead, alive, foreign = "pinchpoint-app-4999999-abc", f"pinchpoint-app-{os.getppid()}-abc", "pinchpoint-app-abc12345"
     for name in (dead, alive, foreign):
         (tmp_path / name).mkdir()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinchpoint.monitoring.probe import asgi, awaits, awaits_format
+from pinchpoint.monitoring.probe import asgi, awaits_format
 from pinchpoint.monitoring.probe.awaits import Profile, choose
 from pinchpoint.monitoring.probe.chains import Chain, follow
 from pinchpoint.monitoring.probe.runtime import RUNTIME, Hook
@@ -248,7 +248,7 @@ def test_every_task_has_the_same_chance_to_be_looked_at() -> None:
 @pytest.mark.usefixtures("alone")
 def test_stacks_beyond_the_limit_count_as_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file stays bounded."""
-    monkeypatch.setattr(awaits.kinds, "MAX_STACKS", 1)
+    monkeypatch.setattr(awaits_format, "MAX_STACKS", 1)
 
     async def main() -> Profile:
         profile = Profile()

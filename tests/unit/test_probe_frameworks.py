@@ -5,9 +5,9 @@ from typing import Any
 
 import flask.ctx
 import pytest
-from django.core.handlers import base  # type: ignore[import-untyped]
-from django.core.handlers.asgi import ASGIHandler  # type: ignore[import-untyped]
-from django.core.handlers.wsgi import WSGIHandler  # type: ignore[import-untyped]
+from django.core.handlers import base
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import create_environ

@@ -51,7 +51,7 @@ def _ends(steps: Iterable[Step]) -> tuple[Step | None, Step | None]:
     held = [step for step in counted if step["passed"]]
     top = _load(held[-1]) if held else 0.0
     broke = [step for step in counted if not step["passed"] and _load(step) >= top]
-    return (held or counted or [None])[0], (broke[:1] or counted[-1:] or [None])[0]
+    return next(iter(held or counted), None), next(iter(broke or counted[-1:]), None)
 
 
 def _load(step: Step) -> float:
