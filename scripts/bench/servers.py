@@ -18,7 +18,8 @@ from pinchpoint.monitoring.exporter import Exporter, Source
 from pinchpoint.monitoring.injection import new_page_folder, probe_environment
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
-from pinchpoint.processes import Child, Command, free_port, start, wait_http_ready
+from pinchpoint.processes import Child, Command, start
+from pinchpoint.readiness import free_port, wait_http_ready
 from pinchpoint.recording import AWAITS_FILE, SERVER_FILE, LineWriter
 from pinchpoint.rows import SampleRow
 

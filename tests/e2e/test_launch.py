@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pinchpoint.processes import free_port, http_status
+from pinchpoint.readiness import free_port, http_status
 from pinchpoint.report.build import validate
 
 pytestmark = [pytest.mark.load, pytest.mark.timeout(90)]

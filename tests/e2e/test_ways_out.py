@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pinchpoint.processes import free_port
+from pinchpoint.readiness import free_port
 
 DEADLINE_S = 40.0
 GONE_S = 8.0

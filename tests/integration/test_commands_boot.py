@@ -20,7 +20,8 @@ from pinchpoint.commands.target import plan_target
 from pinchpoint.errors import TargetError, UsageError
 from pinchpoint.monitoring.injection import probe_environment
 from pinchpoint.monitoring.listeners import find_listener
-from pinchpoint.processes import Child, Command, free_port, start
+from pinchpoint.processes import Child, Command, start
+from pinchpoint.readiness import free_port
 
 DEADLINE_S = 20.0
 SERVER = """

@@ -14,7 +14,8 @@ import pytest
 
 from pinchpoint.monitoring.injection import new_page_folder, probe_environment
 from pinchpoint.monitoring.pages import Page, PageReader, Tables
-from pinchpoint.processes import Command, free_port, start, wait_http_ready
+from pinchpoint.processes import Command, start
+from pinchpoint.readiness import free_port, wait_http_ready
 from support.matrix import Cell, cells, read_tables, write_tables
 
 ROUNDS = 8

@@ -17,7 +17,8 @@ import pytest
 
 from pinchpoint.clientstats import ClientWindow, client_figures
 from pinchpoint.errors import MeasurementError
-from pinchpoint.processes import Child, Command, free_port, start, wait_http_ready
+from pinchpoint.processes import Child, Command, start
+from pinchpoint.readiness import free_port, wait_http_ready
 from pinchpoint.recording import read_lines
 from pinchpoint.rows import DigestRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec

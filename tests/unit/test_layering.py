@@ -19,7 +19,7 @@ LEVEL_0 = {
     "pinchpoint.records",
 }
 LEVEL_0 |= {"pinchpoint.rows"}
-LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.guard"}
+LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.readiness", "pinchpoint.guard"}
 LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats"}
 PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}
 LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.scenarios.")

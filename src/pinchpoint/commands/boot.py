@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from pinchpoint.processes import Child, wait_http_ready
+from pinchpoint.processes import Child
+from pinchpoint.readiness import wait_http_ready
 
 FIRST_ANSWER_S = 2.0
 LONGEST_ANSWER_S = 60.0

@@ -12,7 +12,7 @@ from pinchpoint.commands.config import HOST, RunConfig, check_host, split_cpus
 from pinchpoint.commands.session import generator_spec
 from pinchpoint.commands.target import check_program, check_target, known_faults
 from pinchpoint.errors import UsageError
-from pinchpoint.processes import EXCEPTION_LINE, free_port, port_in_use
+from pinchpoint.readiness import EXCEPTION_LINE, free_port, port_in_use
 
 PORT, WORKERS = "{port}", "{workers}"
 LOCUSTFILE_S = 30.0

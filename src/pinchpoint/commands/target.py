@@ -14,7 +14,8 @@ from pinchpoint.commands.launch import launch
 from pinchpoint.commands.plan import make_plan
 from pinchpoint.errors import TargetError, UsageError
 from pinchpoint.monitoring.injection import probe_environment
-from pinchpoint.processes import Command, free_port, port_in_use
+from pinchpoint.processes import Command
+from pinchpoint.readiness import free_port, port_in_use
 
 REFERENCE_APP = "pinchpoint.app.main:app"
 REFERENCE_CONF = "python:pinchpoint.app.gunicorn_conf"

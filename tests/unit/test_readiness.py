@@ -1,4 +1,4 @@
-"""Readiness, ports and the guard's walk over processes; children come in as fakes."""
+"""Whether servers answer, ports, and the guard's walk over processes; children come in as fakes."""
 
 import http.server
 import itertools
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pinchpoint.errors import TargetError
 from pinchpoint.guard import below, parents
-from pinchpoint.processes import free_port, http_status, port_in_use, wait_http_ready
+from pinchpoint.readiness import free_port, http_status, port_in_use, wait_http_ready
 
 URL = "http://127.0.0.1:1/health"
 
