@@ -6,19 +6,22 @@ stacks all the time, so that any window of a run can be looked at. Code that run
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from pinchpoint.errors import MeasurementError
-from pinchpoint.profiles.attribution import APP, hot_frames, owner_of_file, short_path
+from pinchpoint.profiles.attribution import APP, blamed, hot_frames, owner_of_file, short_path
 from pinchpoint.profiles.flamegraph import render_svg
 from pinchpoint.profiles.folded import Frame, Stacks, parse_frame, render
-from pinchpoint.records import Profile
+from pinchpoint.records import AwaitPlace, AwaitShares, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+    from typing import Any
 
     from pinchpoint.measures import Phase
     from pinchpoint.profiles.folded import Stack
@@ -28,13 +31,18 @@ if TYPE_CHECKING:
 FOLDER = "profiles"
 ROW_S = 1.0
 """A row tells of the second before it."""
-OTHER_STACK = "(other)"
+READY = "ready"
 _WORDS: dict[Phase, str] = {"profile-baseline": "at low load", "profile-limit": "near the limit"}
 _PHASES: dict[Phase, tuple[str, ...]] = {
     "profile-baseline": ("profile-baseline", "baseline"),
     "profile-limit": ("profile-limit",),
 }
 _LOADED = ("ramp", "search")
+_CAPACITY = ("baseline", *_LOADED)
+LOW_SHARE = 0.6
+"""Steps up to this share of the limit are low load: above, requests start to queue."""
+PLACES = 12
+"""Places told; all others are rare."""
 _ALL_WORKERS = 0
 
 
@@ -50,16 +58,85 @@ def await_shares(rows: Iterable[AwaitRow], t0_s: float, t1_s: float) -> dict[str
     their response time less what they run. `ready` is the wait for the loop. Rows count whose second lies, for its
     larger part, between `t0_s` and `t1_s`; what was met beyond the probe's table of stacks is left out.
     """
+    return _shares(_by_endpoint(_counts(rows, [(t0_s, t1_s)])))
+
+
+def summarise(recording: Recording, others: Sequence[Profile] = ()) -> AwaitShares | None:
+    """Return what requests await at low load and at the limit (the lightest load that broke, else the heaviest).
+
+    None where no process told what it awaits. `others` are the run's other profiles, as in `await_profiles`.
+    """
+    if not recording.awaits:
+        return None
+    low, limit = (_counts(recording.awaits, windows) for windows in _ends(recording))
+    calm, full = _by_endpoint(low), _by_endpoint(limit)
+    return AwaitShares(
+        low=_shares(calm),
+        limit=_shares(full),
+        met_low={endpoint: met.total() for endpoint, met in calm.items()},
+        met_limit={endpoint: met.total() for endpoint, met in full.items()},
+        places=_places(limit, _roots(recording.awaits, _known(others))),
+    )
+
+
+def _by_endpoint(stacks: Counter[str]) -> dict[str, Counter[str]]:
+    """Count by endpoint and by what is waited for, the endpoint met most first."""
     counts: dict[str, Counter[str]] = {}
-    for stack, count in _counts(rows, [(t0_s, t1_s)]).items():
+    for stack, count in stacks.items():
         endpoint, _, rest = stack.partition(";")
         if rest:
             counts.setdefault(endpoint, Counter())[wait_kind(rest.rpartition(";")[2])] += count
-    ranked = sorted(counts.items(), key=lambda item: (-item[1].total(), item[0]))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1].total(), item[0])))
+
+
+def _shares(counts: dict[str, Counter[str]]) -> dict[str, dict[str, float]]:
     return {
         endpoint: {kind: count / met.total() for kind, count in sorted(met.items(), key=lambda one: (-one[1], one[0]))}
-        for endpoint, met in ranked
+        for endpoint, met in counts.items()
     }
+
+
+def _places(stacks: Counter[str], roots: Sequence[str]) -> list[AwaitPlace]:
+    """Add up stacks by what they wait for and by the app's innermost frame; without one, by endpoint."""
+    counts: Counter[AwaitPlace] = Counter()
+    endpoints: dict[AwaitPlace, Counter[str]] = {}
+    below: dict[AwaitPlace, Counter[str]] = {}
+    for stack, count in stacks.items():
+        endpoint, *frames = stack.split(";")
+        if frames:
+            place, via = _place(endpoint, frames, roots)
+            counts[place] += count
+            endpoints.setdefault(place, Counter())[endpoint] += count
+            below.setdefault(place, Counter())[via] += count
+    total = counts.total()
+    ranked = sorted(counts, key=lambda place: (-counts[place], place.kind, place.endpoint, place.function or ""))
+    return [
+        replace(
+            place,
+            share=counts[place] / total,
+            endpoint=_most(endpoints[place]),
+            via=_most(below[place]) or None,
+        )
+        for place in ranked[:PLACES]
+    ]
+
+
+def _most(counts: Counter[str]) -> str:
+    return min(counts, key=lambda name: (-counts[name], name))
+
+
+def _place(endpoint: str, frames: Sequence[str], roots: Sequence[str]) -> tuple[AwaitPlace, str]:
+    """Return where a stack waits, its share still open, and the library's innermost function.
+
+    A request that is ready waits nowhere in the code.
+    """
+    kind = wait_kind(frames[-1])
+    code = [frame for frame in map(parse_frame, frames[:-1]) if frame.kind == "code"]
+    asked = blamed(tuple(code))
+    if asked is None or kind == READY:
+        return AwaitPlace(kind, 0.0, endpoint), ""
+    short, last = _short(asked, roots), code[-1]
+    return AwaitPlace(kind, 0.0, "", short.function, short.file, short.line), "" if last is asked else last.function
 
 
 def fold_rows(rows: Iterable[AwaitRow], windows: Sequence[tuple[float, float]], roots: Sequence[str] = ()) -> Stacks:
@@ -85,8 +162,7 @@ def await_profiles(recording: Recording, others: Sequence[Profile] = ()) -> list
         MeasurementError: the files cannot be written.
 
     """
-    known = {frame.file for profile in others for frame in profile.hot if frame.owner == APP}
-    roots = _roots(recording.awaits, known)
+    roots = _roots(recording.awaits, _known(others))
     profiles = []
     for phase in _PHASES:
         windows = _windows(recording, phase)
@@ -120,13 +196,43 @@ def _windows(recording: Recording, phase: Phase) -> list[tuple[float, float]]:
     return [(step["t_start_s"], step["t_end_s"]) for step in chosen]
 
 
+def _ends(recording: Recording) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Return when the load was low, and when it was at the limit; without settling, as the steps' own figures."""
+    steps = [event["data"] for event in recording.events if event["kind"] == "step"]
+    steps = sorted((step for step in steps if step["phase"] in _CAPACITY), key=_load)
+    held = [step for step in steps if step.get("passed")]
+    broke = [step for step in steps if not step.get("passed") and (not held or _load(step) > _load(held[-1]))]
+    limit = broke[:1] or held[-1:]
+    bound = LOW_SHARE * _load(limit[0]) if limit else 0.0
+    low = [step for step in held if _load(step) <= bound] or held[:1]
+    return _spans(low), _spans(limit)
+
+
+def _load(step: dict[str, Any]) -> float:
+    return float(step["offered_rps"] or step["users"] or 0)
+
+
+def _spans(steps: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    return [(step["t_start_s"] + (step.get("settle_s") or 0.0), step["t_end_s"]) for step in steps]
+
+
+def _known(profiles: Sequence[Profile]) -> set[str]:
+    return {frame.file for profile in profiles for frame in profile.hot if frame.owner == APP}
+
+
 def _roots(rows: Iterable[AwaitRow], known: Iterable[str]) -> list[str]:
-    """Find the folders below which the other profiles' paths begin: `/srv/shop` for `/srv/shop/main.py` = `main.py`."""
+    """Find the folders below which the other profiles' paths begin: `/srv/shop` for `/srv/shop/main.py` = `main.py`.
+
+    Where they tell none, the parent of the folder that holds all of the app's files.
+    """
     texts = set(chain.from_iterable(stack.split(";")[1:-1] for row in rows for stack in row["stacks"]))
     files = {
         frame.file for frame in map(parse_frame, texts) if frame.kind == "code" and owner_of_file(frame.file) == APP
     }
     found = {file[: -len(short) - 1] for file in files for short in known if file.endswith(f"/{short}")}
+    if not found and files:
+        above = posixpath.dirname(posixpath.commonpath([posixpath.dirname(file) for file in files]))
+        found = {above} - {"", "/"}
     return sorted(found, key=lambda root: (-len(root), root))
 
 

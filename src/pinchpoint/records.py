@@ -108,6 +108,46 @@ class TimeShares:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitPlace:
+    """One thing that requests await at the limit, and the app's innermost function that awaits it."""
+
+    kind: str
+    """`connection pool`, `downstream`, `lock`, ..."""
+    share: float
+    """Of all requests met waiting at the limit."""
+    endpoint: str
+    """Whose requests wait there, most of them."""
+    function: str | None = None
+    """None when no function of the app awaits it itself, such as the thread of a plain `def` endpoint."""
+    file: str | None = None
+    line: int | None = None
+    via: str | None = None
+    """The innermost function of a library below it: `Lock.acquire`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitShares:
+    """What requests on event loops wait for: endpoint -> what -> share (0..1) of its requests' time not running."""
+
+    low: dict[str, dict[str, float]] = field(default_factory=dict)
+    limit: dict[str, dict[str, float]] = field(default_factory=dict)
+    met_low: dict[str, int] = field(default_factory=dict)
+    """Endpoint -> how many of its requests were met waiting: what its shares rest on."""
+    met_limit: dict[str, int] = field(default_factory=dict)
+    places: list[AwaitPlace] = field(default_factory=list)
+    """At the limit, over all endpoints, largest share first."""
+
+    def overall(self) -> dict[str, float]:
+        """Return what -> share of all requests' waiting at the limit, largest first; empty where nothing was met."""
+        total = sum(self.met_limit.values()) or 1
+        sums: dict[str, float] = {}
+        for endpoint, shares in self.limit.items():
+            for kind, share in shares.items():
+                sums[kind] = sums.get(kind, 0.0) + share * self.met_limit.get(endpoint, 0) / total
+        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+
+
+@dataclass(frozen=True, slots=True)
 class Location:
     """Where to look: code, or the knob."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pinchpoint.diagnosis import diagnose
-from pinchpoint.profiles.awaits import await_profiles
+from pinchpoint.profiles.awaits import await_profiles, summarise
 from pinchpoint.profiles.load import load_profiles
 from pinchpoint.recording import load_recording, load_run
 from pinchpoint.records import Diagnosis
@@ -34,9 +34,10 @@ def rebuild(folder: Path) -> Rebuilt:
     """
     run = load_run(folder)
     recording = load_recording(folder)
-    profiles = load_profiles(recording)
-    profiles += await_profiles(recording, profiles)
-    diagnosis = diagnose(recording, profiles)
-    paths = write_reports(folder, recording, run, diagnosis, profiles)
+    taken = load_profiles(recording)
+    awaits = summarise(recording, taken)
+    profiles = [*taken, *await_profiles(recording, taken)]
+    diagnosis = diagnose(recording, taken, awaits)
+    paths = write_reports(folder, recording, run, diagnosis, profiles, awaits)
     damaged = int(recording.extra.get("damaged_rows", 0))
-    return Rebuilt(diagnosis, build_report(run, diagnosis, profiles), paths, damaged)
+    return Rebuilt(diagnosis, build_report(run, diagnosis, profiles, awaits), paths, damaged)

@@ -13,7 +13,7 @@ from pinchpoint.diagnosis.validity import validity
 from pinchpoint.diagnosis.verdict import judge
 from pinchpoint.diagnosis.windows import Samples, machine_of
 from pinchpoint.recording import Recording
-from pinchpoint.records import Diagnosis, Profile
+from pinchpoint.records import AwaitShares, Diagnosis, Profile
 from pinchpoint.rows import EventRow
 
 __all__ = ["diagnose"]
@@ -21,12 +21,13 @@ __all__ = ["diagnose"]
 KILLED_CODES = frozenset({-9, 137})
 
 
-def diagnose(recording: Recording, profiles: Sequence[Profile] = ()) -> Diagnosis:
+def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: AwaitShares | None = None) -> Diagnosis:
     """Conclude everything that a recording, whole or cut short, allows. Same recording, same diagnosis, byte for byte.
 
     Args:
         recording: the signals of one run.
         profiles: hot frames near the limit and at low load; they only say where, never what.
+        awaits: what requests await at low load and at the limit; names a cause only where nothing measured does.
 
     """
     samples = Samples(recording.samples)
@@ -47,6 +48,7 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = ()) -> Diagnosi
         profiles=profiles,
         slo_errors=slo_errors,
         target_killed=any(_killed(event) for event in recording.events),
+        awaits=awaits,
     )
     verdict = judge(facts)
     return Diagnosis(

@@ -8,7 +8,17 @@ from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.diagnosis.steps import Ladder, low_steps
 from pinchpoint.diagnosis.time_shares import mean_of
 from pinchpoint.measures import ServerFigures, Step
-from pinchpoint.records import BottleneckClass, Capacity, Evidence, Profile, Resource, TimeShares, Validity
+from pinchpoint.records import (
+    AwaitPlace,
+    AwaitShares,
+    BottleneckClass,
+    Capacity,
+    Evidence,
+    Profile,
+    Resource,
+    TimeShares,
+    Validity,
+)
 
 FRONT = ("worker-slots", "executor", "http-pool")
 """Rows of the ledger that fill up behind whatever is deeper."""
@@ -30,6 +40,8 @@ class Facts:
     slo_errors: float | None
     target_killed: bool
     """The target or a worker was killed by SIGKILL (nobody but the kernel, or a supervisor, does that)."""
+    awaits: AwaitShares | None = None
+    """What requests await, where an event loop serves and the probe looked."""
 
     @property
     def cores(self) -> float | None:
@@ -70,6 +82,8 @@ class Candidate:
     agrees: bool
     """The demand measured at low load predicts the same resource."""
     conflicts: tuple[str, ...] = ()
+    place: AwaitPlace | None = None
+    """Where the app awaits it, when that decided."""
 
 
 def margin(value: float | None, threshold: float, full: float) -> float:

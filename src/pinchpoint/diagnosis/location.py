@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pinchpoint.diagnosis.awaited import place_of
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.steps import low_steps
 from pinchpoint.records import HotFrame, Location, Profile, ProfileKind
@@ -27,8 +28,11 @@ PROFILE_OF: dict[str, tuple[ProfileKind, ...]] = {"cpu": ("cpu",), "blocking": (
 
 
 def locate(facts: Facts, candidate: Candidate) -> Location:
-    """Return what can be pointed at; parts that are not known stay None."""
-    frame = blamed(facts.profiles, PROFILE_OF.get(candidate.class_, ()))
+    """Return what can be pointed at; parts that are not known stay None.
+
+    Where the app awaits what binds comes before where it runs: an event loop's profiles show other requests' code.
+    """
+    frame = place_of(facts, candidate) or blamed(facts.profiles, PROFILE_OF.get(candidate.class_, ()))
     return Location(
         endpoint=_endpoint(facts) if candidate.class_ != "memory" else None,
         function=frame.function if frame else None,

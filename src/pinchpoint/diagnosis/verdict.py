@@ -5,6 +5,7 @@ signal, with the ledger's agreement and with the distance to the next wall, and 
 """
 
 from pinchpoint.diagnosis.advice import advise
+from pinchpoint.diagnosis.awaited import awaited, piled_up, told
 from pinchpoint.diagnosis.exhaustion import memory
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.fallback import latency_bound
@@ -94,7 +95,7 @@ def _saturated(facts: Facts) -> Verdict:
         candidate = _bound_in(facts, step)
         if candidate is not None:
             return _decided(facts, candidate, step, asked)
-    candidate = latency_bound(facts)
+    candidate = latency_bound(facts) or awaited(facts)
     if candidate is not None and facts.ladder.limit is not None:
         return _decided(facts, candidate, facts.ladder.limit, asked=1)
     if facts.ladder.inversions:
@@ -108,19 +109,17 @@ def _saturated(facts: Facts) -> Verdict:
     return _abstain(facts, "conflicting-evidence", text, 0.5)
 
 
-PILED_UP = 5.0
-"""Requests inside the app, on average, that wait for something: more than a burst leaves."""
-
-
 def _unseen(facts: Facts) -> str:
     """Say where to look when requests pile up inside the app although everything that was measured is idle."""
     limit = facts.ladder.limit
-    inside = limit.server.inflight if limit is not None else None
-    if inside is None or inside < PILED_UP:
+    if limit is None or limit.server.inflight is None or not piled_up(limit):
         return ""
+    inside, awaits = f" {limit.server.inflight:.0f} requests were inside the app", told(facts)
+    if awaits:
+        return f"{inside}. What they waited for when they were looked at: {awaits}."
     return (
-        f" {inside:.0f} requests were inside the app, waiting for something that is not measured: a semaphore or lock, "
-        "a pool of its own, or a service it calls."
+        f"{inside}, waiting for something that is not measured: a semaphore or lock, a pool of its own, or a service "
+        "it calls."
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinchpoint.measures import EndpointFigures, Step
-    from pinchpoint.records import Diagnosis, Profile
+    from pinchpoint.records import AwaitShares, Diagnosis, Profile
 
 SCHEMA = "pinchpoint.report/1"
 REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML = "report.json", "report.md", "report.html"
@@ -43,7 +43,9 @@ _ALWAYS = {
 }
 
 
-def build_report(run: dict[str, Any], diagnosis: Diagnosis, profiles: Sequence[Profile]) -> dict[str, Any]:
+def build_report(
+    run: dict[str, Any], diagnosis: Diagnosis, profiles: Sequence[Profile], awaits: AwaitShares | None = None
+) -> dict[str, Any]:
     """Return `report.json` of one run; `run` is `run.json`. What was not measured is null, never NaN or 0.
 
     Each step carries `start_s` and `end_s` besides its clock times: seconds since the first step began.
@@ -57,6 +59,7 @@ def build_report(run: dict[str, Any], diagnosis: Diagnosis, profiles: Sequence[P
         "steps": _steps(diagnosis.steps),
         "ledger": to_jsonable(diagnosis.ledger),
         "time": to_jsonable(diagnosis.time),
+        "awaits": to_jsonable(awaits),
         "verdict": to_jsonable(diagnosis.verdict),
         "findings": to_jsonable(diagnosis.findings),
         "experiments": [],

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pinchpoint.recording import Recording
-    from pinchpoint.records import Diagnosis, Profile
+    from pinchpoint.records import AwaitShares, Diagnosis, Profile
 
 
 def write_reports(
-    folder: Path, recording: Recording, run: dict[str, Any], diagnosis: Diagnosis, profiles: Sequence[Profile]
+    folder: Path,
+    recording: Recording,
+    run: dict[str, Any],
+    diagnosis: Diagnosis,
+    profiles: Sequence[Profile],
+    awaits: AwaitShares | None = None,
 ) -> dict[str, Path]:
     """Write `report.json`, `report.md` and `report.html`, in this order; returns output name -> path.
 
@@ -28,7 +33,7 @@ def write_reports(
         MeasurementError: a file cannot be written. `report.json` stands even when a later output fails.
 
     """
-    report = build_report(run, diagnosis, profiles)
+    report = build_report(run, diagnosis, profiles, awaits)
     paths = {"json": folder / REPORT_JSON, "markdown": folder / REPORT_MARKDOWN, "html": folder / REPORT_HTML}
     write_json(paths["json"], report)
     write_text(paths["markdown"], render_markdown(report))
