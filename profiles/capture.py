@@ -191,10 +191,9 @@ class CaptureSession:
         return self._clock() >= self._deadline_s or all(child.returncode is not None for _, child in self._running)
 
     def stop(self) -> None:
-        """Stop whatever still runs; what it would have written is lost."""
+        """Stop whatever still runs; what it would have written is lost. Reaps those that have ended, too."""
         for _, child in self._running:
-            if child.returncode is None:
-                child.stop(1.0)
+            child.stop(1.0)
 
     def collect(self) -> CaptureOutcome:
         """Read what was written. Call it once, after `stop`."""

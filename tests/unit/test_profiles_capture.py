@@ -37,6 +37,7 @@ class FakeChild:
     code: int = 0
     log: str = ""
     stopped: bool = False
+    reaped: bool = False
 
     @property
     def returncode(self) -> int | None:
@@ -46,9 +47,10 @@ class FakeChild:
         return self.code if self.clock.now_s >= self.ends_s else None
 
     def stop(self, grace_s: float = 5.0) -> int | None:
-        """Note that it was stopped."""
-        self.stopped = True
-        return -15
+        """End it if it runs, and note that nobody needs to wait for it any more."""
+        self.reaped = True
+        self.stopped = self.returncode is None
+        return self.returncode
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the output."""
@@ -186,6 +188,7 @@ def test_a_profiler_that_hangs_is_stopped_at_the_deadline(tmp_path: Path) -> Non
     outcome = capture(requests(tmp_path, 10, 11), launch=spy, program=PROGRAM, clock=clock, sleep=clock.sleep)
     assert clock.now_s == pytest.approx(6 + ATTACH_S, abs=0.1)
     assert [child.stopped for child in spy.children] == [True, False]
+    assert [child.reaped for child in spy.children] == [True, True]
     assert [one.pid for one in outcome.captured] == [11]
     assert outcome.notes == ["py-spy on worker 10 did not end in time and was stopped (cpu)"]
 
