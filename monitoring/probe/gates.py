@@ -9,7 +9,8 @@ import math
 import time
 from typing import Any, Callable
 
-from .layout import GATE_TOTALS, OTHER
+from . import feeds
+from .layout import GATE_TOTALS, GATES, OTHER
 from .level import Level
 from .real import RLock
 from .runtime import RUNTIME, Hook
@@ -17,6 +18,7 @@ from .tables import GATE_ROWS, label
 
 _now = time.monotonic
 POOL = "db-pool"
+_COLUMNS = len(GATES.columns)
 
 
 class Gate:
@@ -105,6 +107,8 @@ class Gate:
 
     def figures(self, at: float) -> list[float]:
         """Return the gate's row of the page."""
+        if feeds.void(label(self.kind, self.name)):
+            return [math.nan] * _COLUMNS
         return [
             self.limit(),
             self.busy.value,
@@ -121,8 +125,11 @@ class Gate:
 
     def limit(self) -> float:
         """Return how many it admits; NaN when that is unknown or unlimited."""
-        size = self.size() if self.size is not None else None
-        return math.nan if size is None or math.isinf(size) else size
+        try:
+            size = self.size() if self.size is not None else None
+            return math.nan if size is None or math.isinf(size) else size
+        except Exception:  # one whose size cannot be told is no reason to lose the figures of all
+            return math.nan
 
 
 class Gates:
@@ -165,11 +172,11 @@ class Gates:
         """Publish the totals of every kind in use."""
         for kind, prefix in GATE_TOTALS.items():
             of_kind = [gate.figures(at) for gate in self.all if gate.kind == kind]
-            if of_kind:
+            if of_kind and not feeds.incomplete(kind):
                 for figure, values in zip(_FIGURES, zip(*of_kind)):
                     fields[prefix + "_" + figure] = sum(values)
         pools = [gate.figures(at) for gate in self.all if gate.kind == POOL]
-        if pools:
+        if pools and not feeds.incomplete(POOL):
             for figure, values in zip(_POOL_FIGURES, zip(*pools)):
                 fields["pool_" + figure] = sum(values)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 
-from .layout import OTHER
+from . import feeds
+from .layout import CALLS, OTHER
 from .level import Level
 from .real import RLock
 from .runtime import RUNTIME, Hook
@@ -13,6 +15,7 @@ from .tables import CALL_ROWS, label
 _now = time.monotonic
 DATABASE, HTTP, SMTP = "db", "http", "smtp"
 EMBEDDED = "sqlite"
+_COLUMNS = len(CALLS.columns)
 _PREFIXES = {DATABASE: "db", HTTP: "http"}
 
 
@@ -51,6 +54,8 @@ class Peer:
 
     def figures(self, at: float) -> list[float]:
         """Return the peer's row of the page; a call in progress counts as soon as it ends."""
+        if feeds.void(label(self.kind, self.name)):
+            return [math.nan] * _COLUMNS
         return [self.calls, self.errors, self.seconds, self.active.value, self.active.area(at)]
 
 
@@ -85,11 +90,11 @@ class Peers:
         """Publish the totals of every kind in use."""
         for kind, prefix in _PREFIXES.items():
             of_kind = [peer.figures(at) for peer in list(self.named.values()) if peer.kind == kind]
-            if of_kind:
+            if of_kind and not feeds.incomplete(kind):
                 for figure, values in zip(("calls", "errors", "s", "active", "active_s"), zip(*of_kind)):
                     fields[prefix + "_" + figure] = sum(values)
         databases = [peer for peer in list(self.named.values()) if peer.kind == DATABASE]
-        if databases:
+        if databases and not feeds.incomplete(DATABASE):
             fields["db_embedded"] = all(peer.name.startswith(EMBEDDED) for peer in databases)
 
 

@@ -7,9 +7,11 @@ million items are one row.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import re
 
+from . import feeds
 from .layout import OTHER
 from .real import RLock
 from .runtime import RUNTIME, Hook
@@ -22,6 +24,7 @@ SERVER_ERROR = 500
 _METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
 _PATHS_KEPT = 1024
 _SEGMENTS = 8
+_LONGEST_PATH = 512
 _WINDOW_S = 1.0
 _PLAIN = re.compile(r"[A-Za-z0-9._~@:+-]{1,40}")
 _ID = re.compile(
@@ -32,13 +35,18 @@ _ID = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=_PATHS_KEPT)
 def normalised(path: str) -> str:
     """Return the path with `{}` for whatever looks like an id, and cut short: few names for many paths.
 
     An id is a number, four digits in a row, a hash or UUID, a long word with digits, and anything that is not plain
     ASCII or longer than 40 characters.
     """
+    # Cut before it is remembered: a thousand paths as long as a server lets them be would be 64 MB.
+    return _normalised(path[:_LONGEST_PATH])
+
+
+@functools.lru_cache(maxsize=_PATHS_KEPT)
+def _normalised(path: str) -> str:
     segments = path.split("/")
     kept = [_without_id(segment) for segment in segments[: _SEGMENTS + 1]]
     return "/".join(kept) + ("/..." if len(segments) > _SEGMENTS + 1 else "")
@@ -77,6 +85,8 @@ class RouteRow:
 
     def figures(self, at: float) -> list[float]:
         """Return the row of the page; the longest time is that of the last one to two seconds."""
+        if feeds.void(feeds.ROUTE):
+            return [math.nan] * 5
         longest = self.longest
         if at - self._rolled >= _WINDOW_S:
             self._before, self._rolled, self.longest = longest, at, 0.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import struct
 import sys
 import time
 from typing import Any, Callable
 
+from . import feeds
 from .page import PageFile
 from .real import RLock, sleep, start_thread
 from .tables import ALL_ROWS, HOOK_ROWS
@@ -17,6 +19,7 @@ from .tracer import allow_tracer
 PUBLISH_INTERVAL_S = 0.05
 TABLES_EVERY = 5
 """Tables change more slowly and take longer to write: published every so many times."""
+_LONGEST_ERROR = 300
 PAGE_FOLDER_VARIABLE = "PINCHPOINT_PROBE_DIR"
 
 
@@ -24,6 +27,14 @@ def log(message: str) -> None:
     """Write one line to stderr; a closed stderr is not worth breaking a request."""
     with contextlib.suppress(Exception):
         sys.stderr.write("pinchpoint probe: " + message + "\n")
+
+
+def _told(error: BaseException) -> str:
+    """Describe an error in one line, whatever its own description does."""
+    try:
+        return " ".join(repr(error).split())[:_LONGEST_ERROR]
+    except Exception:
+        return type(error).__name__
 
 
 class Hook:
@@ -34,12 +45,22 @@ class Hook:
         self.alive = True
         self._fill = fill
         self._reset = reset
+        self.unhooked = False
+        self._unsaid = [True]
 
     def fail(self, error: BaseException) -> None:
-        """Switch off, with one line to say so."""
-        if self.alive:
-            self.alive = False
-            log(f"{self.name} switched off: {error!r}")
+        """Switch off, with one line to say so, however many threads fail at once."""
+        self.alive = False
+        try:
+            self._unsaid.pop()
+        except IndexError:
+            return
+        log(f"{self.name} switched off: {_told(error)}")
+
+    def give_up(self) -> None:
+        """Switch off what could not be hooked; who found that out says so."""
+        self.alive = False
+        self.unhooked = True
 
     def safely(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return `function(*arguments)`, or None when the hook is off or has just switched itself off."""
@@ -63,8 +84,11 @@ class Hook:
         return (float(self.alive),)
 
     def reset(self) -> None:
-        """Start afresh in a forked child."""
-        self.safely(self._reset)
+        """Start afresh in a forked child; also when it is off, as its locks may have been held."""
+        try:
+            self._reset()
+        except Exception as error:
+            self.fail(error)
 
 
 class Runtime:
@@ -100,18 +124,38 @@ class Runtime:
             start_thread(self._run, (page,))
             atexit.register(self._last_words, page)
         except Exception as error:
-            log(f"no page: {error!r}")
+            log(f"no page: {_told(error)}")
 
     def publish(self, page: PageFile) -> None:
         """Write every available field once, and the tables now and then."""
         with self._publishing:
             at = time.monotonic()
             fields: dict[str, float] = {}
+            dead = [hook for hook in self.hooks if not hook.alive]
+            feeds.refresh(
+                [hook.name for hook in dead if not hook.unhooked], [hook.name for hook in dead if hook.unhooked]
+            )
             for hook in list(self.hooks):
                 hook.fill(fields, at)
             due = self._round % TABLES_EVERY == 0
             self._round += 1
-            page.write(fields, at, [rows.pack(at) for rows in ALL_ROWS] if due else ())
+            tables = [rows.pack(at) for rows in ALL_ROWS] if due else ()
+            try:
+                page.write(fields, at, tables)
+            except (TypeError, struct.error) as error:
+                page.write(self._sound(at, error), at, tables)
+
+    def _sound(self, at: float, error: Exception) -> dict[str, float]:
+        """Return the fields of those hooks whose figures are numbers; switch the others off."""
+        sound: dict[str, float] = {}
+        for hook in list(self.hooks):
+            fields: dict[str, float] = {}
+            hook.fill(fields, at)
+            if all(isinstance(value, (int, float)) for value in fields.values()):
+                sound.update(fields)
+            else:
+                hook.fail(error)
+        return sound
 
     def after_fork(self) -> None:
         """Forget the parent's page and figures: the child has its own, if it ever serves."""
@@ -140,7 +184,7 @@ class Runtime:
         except Exception as error:
             # An interpreter on its way out takes its modules away from under this thread.
             if not sys.is_finalizing():
-                log(f"page no longer written: {error!r}")
+                log(f"page no longer written: {_told(error)}")
 
 
 RUNTIME = Runtime(os.environ.get(PAGE_FOLDER_VARIABLE, ""))

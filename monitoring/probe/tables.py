@@ -31,20 +31,21 @@ class Rows:
 
     def pack(self, at: float) -> bytes:
         """Return the bytes of all rows in use; a source that fails leaves its columns unavailable."""
-        pack, columns = self.table.row.pack, len(self.table.columns)
-        return b"".join([pack(name, *_figures(source, at, columns)) for name, source in list(self._sources)])
+        pack = self.table.row.pack
+        try:
+            return b"".join([pack(name, *source(at)) for name, source in list(self._sources)])
+        except Exception:
+            return b"".join([self._packed(name, source, at) for name, source in list(self._sources)])
+
+    def _packed(self, name: bytes, source: Source, at: float) -> bytes:
+        try:
+            return self.table.row.pack(name, *source(at))
+        except Exception:
+            return self.table.row.pack(name, *[float("nan")] * len(self.table.columns))
 
     def after_fork(self) -> None:
         """Renew the lock, which may have been held; the rows stay, and their owners start at zero."""
         self._lock = RLock()
-
-
-def _figures(source: Source, at: float, columns: int) -> Sequence[float]:
-    try:
-        figures = source(at)
-    except Exception:
-        return [float("nan")] * columns
-    return figures
 
 
 def _encode(name: str, size: int) -> bytes:
