@@ -9,7 +9,6 @@ handler's.
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 import types
 from typing import Any, Callable, Generator
@@ -17,7 +16,7 @@ from typing import Any, Callable, Generator
 from . import loop
 from .hooks import hook_loaded
 from .routes import CLIENT_ERROR, ROUTES_SEEN, SERVER_ERROR
-from .runtime import RUNTIME, Hook
+from .runtime import RUNTIME, Hook, dressed
 from .templates import CALL_KEY, COPIES, ROWS, SCOPE_KEY, row_of
 
 _TIMED_PER_S = 300
@@ -173,6 +172,7 @@ class Call:
         self.going = False
         try:
             scope, began, status = self.scope, self.began, self.status
+            self.scope = None  # which may hold us, too: no rings for the garbage collector
             took = _now() - began
             try:
                 route = scope["route"]
@@ -200,8 +200,11 @@ class Call:
 
         Without any answer the server sends 500 in the app's place, except to a client that is gone.
         """
-        if not self.status and (raised or not _gone(self.send)):
-            self.status = SERVER_ERROR
+        try:
+            if not self.status and (raised or not _gone(self.send)):
+                self.status = SERVER_ERROR
+        except Exception as error:  # the server's objects may be of any kind
+            HOOK.fail(error)
         self.finish()
 
 
@@ -223,8 +226,11 @@ def _stepped(coroutine: Any, weight: int) -> Generator[Any, Any, Any]:
         except StopIteration as stop:
             return stop.value
         finally:
-            requests.cpu_s += weight * (_cpu() - cpu)
-            requests.wall_s += weight * (_now() - wall)
+            try:
+                requests.cpu_s += weight * (_cpu() - cpu)
+                requests.wall_s += weight * (_now() - wall)
+            except Exception as error:
+                HOOK.fail(error)
         try:
             value = yield wanted
             advance = coroutine.send
@@ -242,7 +248,6 @@ def wrap(app: Any) -> Any:  # noqa: C901 - as below
     """
     requests, copies, hook, now = REQUESTS, COPIES, HOOK, _now
 
-    @functools.wraps(app, updated=())
     async def probed(scope: Any, receive: Any, send: Any) -> None:  # noqa: C901 - each call more costs 0.1 us a request
         if not requests.seen:
             hook.safely(serve, True)
@@ -283,7 +288,7 @@ def wrap(app: Any) -> Any:  # noqa: C901 - as below
         if call.going:
             call.unfinished(raised=False)
 
-    return probed
+    return dressed(probed, app)
 
 
 def serve(inside: bool = False) -> None:

@@ -17,6 +17,7 @@ from .runtime import RUNTIME, Hook
 _now = time.monotonic
 SLOTS = "worker-slots"
 _PARSED = "_pinchpoint_parsed"
+_ASGI = "_pinchpoint_asgi"
 
 
 async def _late(function: Callable[..., Any], arguments: tuple[Any, ...], parsed_at: float) -> Any:
@@ -44,9 +45,12 @@ class Turns:
 
         @functools.wraps(function)
         def handle(*arguments: Any) -> Any:
-            if (concerns is not None and not concerns(*arguments)) or not self.due():
-                return function(*arguments)
-            return _late(function, arguments, _now())
+            try:
+                late = (concerns is None or concerns(*arguments)) and self.due()
+            except Exception as error:
+                QUEUE_HOOK.fail(error)
+                late = False
+            return _late(function, arguments, _now()) if late else function(*arguments)
 
         return handle
 
@@ -124,12 +128,15 @@ def hook_uvicorn(module: Any) -> None:
     @functools.wraps(original)
     def load(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        self.loaded_app = wrap(self.loaded_app)
-        if getattr(self, "limit_concurrency", None) is not None:
-            LIMIT_HOOK.safely(LIMIT.open, self.limit_concurrency)
-            self.loaded_app = _limited(self.loaded_app)
+        HOOK.safely(watch, self)
         HOOK.safely(serve)
         return result
+
+    def watch(config: Any) -> None:
+        config.loaded_app = wrap(config.loaded_app)
+        if getattr(config, "limit_concurrency", None) is not None:
+            LIMIT_HOOK.safely(LIMIT.open, config.limit_concurrency)
+            config.loaded_app = _limited(config.loaded_app)
 
     module.Config.load = load
 
@@ -146,7 +153,7 @@ def hook_uvicorn_protocol(module: Any) -> None:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._pinchpoint_parsed = _now()
-            if not REQUESTS.all_timed():
+            if not QUEUE_HOOK.alive or not QUEUE_HOOK.safely(REQUESTS.all_timed):
                 module.RequestResponseCycle = original
 
         def run_asgi(self, app: Any) -> Any:
@@ -177,7 +184,7 @@ def hook_gunicorn(module: Any) -> None:
     @functools.wraps(original)
     def load_wsgi(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        self.asgi = wrap(self.asgi)
+        self.asgi = HOOK.safely(wrap, self.asgi) or self.asgi
         return result
 
     module.ASGIWorker.load_wsgi = load_wsgi
@@ -190,8 +197,11 @@ def hook_gunicorn_protocol(module: Any) -> None:
 
     @functools.wraps(parsed)
     def on_headers_complete(self: Any, *args: Any) -> Any:
-        if TURNS.due():
-            self.__dict__[_PARSED] = _now()
+        try:
+            if TURNS.due():
+                self.__dict__[_PARSED] = _now()
+        except Exception as error:
+            QUEUE_HOOK.fail(error)
         return parsed(self, *args)
 
     @functools.wraps(handle)
@@ -210,7 +220,7 @@ def hook_hypercorn(module: Any) -> None:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it is one
         original(self, *args, **kwargs)
-        self.app = wrap(self.app)
+        self.app = HOOK.safely(wrap, self.app) or self.app
 
     module.ASGIWrapper.__init__ = __init__
 
@@ -234,14 +244,16 @@ def hook_granian(module: Any) -> None:
 
     @functools.wraps(call_wrap)
     def asgi_call_wrap(callback: Any, *args: Any, **kwargs: Any) -> Any:
-        runner = call_wrap(wrap(callback), *args, **kwargs)
-        runner.pinchpoint_asgi = True
+        wrapped = HOOK.safely(wrap, callback)
+        runner = call_wrap(wrapped or callback, *args, **kwargs)
+        if wrapped is not None:
+            HOOK.safely(setattr, runner, _ASGI, True)
         return runner
 
     @functools.wraps(watcher_wrap)
     def future_watcher_wrapper(inner: Any) -> Any:
         watcher = watcher_wrap(inner)
-        return TURNS.timed(watcher) if getattr(inner, "pinchpoint_asgi", False) else watcher
+        return TURNS.timed(watcher) if getattr(inner, _ASGI, False) else watcher
 
     module._asgi_call_wrap = asgi_call_wrap  # noqa: SLF001
     module._future_watcher_wrapper = future_watcher_wrapper  # noqa: SLF001

@@ -73,10 +73,13 @@ class Profile:
         loop.call_later(INTERVAL_S * DICE.uniform(0.5, 1.5), self._tick, loop)
 
     def _tick(self, loop: Any) -> None:
-        if loop is not self.loop or not HOOK.alive:
-            return
+        """Take a look, and set the time of the next. Never raises, for the loop would tell the app's log."""
+        if loop is self.loop:
+            HOOK.safely(self._take_look, loop)
+
+    def _take_look(self, loop: Any) -> None:
         began = _now()
-        HOOK.safely(self.look, loop)
+        self.look(loop)
         cost = _now() - began
         self.spent_s += cost
         self._mean_cost_s += 0.1 * (cost - self._mean_cost_s)

@@ -34,4 +34,5 @@ class Level:
     def area(self, at: float) -> float:
         """Return the integral up to `at`, in units times seconds."""
         with self._lock:
-            return self._area + self.value * max(0.0, at - self._since)
+            area, value, since = self._area, self.value, self._since
+        return area + value * max(0.0, at - since)

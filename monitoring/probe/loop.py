@@ -35,10 +35,15 @@ class SelectorBusy:
         def select(timeout: Any = None) -> Any:
             if timeout == 0:
                 return original(timeout)
-            total, since = self._state
-            if since is not None:
-                total += now() - since
-            self._state = (total, None)
+            try:
+                total, since = self._state
+                if since is not None:
+                    total += now() - since
+                self._state = (total, None)
+            except Exception as error:
+                HOOK.fail(error)
+                self.close()
+                return original(timeout)
             try:
                 return original(timeout)
             finally:
@@ -118,9 +123,11 @@ class Watch:
         self.busy, self.kind = None, 0
 
     def _beat(self, loop: Any) -> None:
-        """Note how late this timer is, and set the next."""
-        if loop is not self.loop:
-            return
+        """Note how late this timer is, and set the next. Never raises, for the loop would tell the app's log."""
+        if loop is self.loop:
+            HOOK.safely(self._count_beat, loop)
+
+    def _count_beat(self, loop: Any) -> None:
         at = _now()
         late = max(0.0, at - self.due)
         self.lag_s += late

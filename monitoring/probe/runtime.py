@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import struct
 import sys
@@ -35,6 +36,13 @@ def _told(error: BaseException) -> str:
         return " ".join(repr(error).split())[:_LONGEST_ERROR]
     except Exception:
         return type(error).__name__
+
+
+def dressed(wrapper: Any, app: Any) -> Any:
+    """Return `wrapper` with the name and text of `app`, as far as it lets itself be asked: proxies raise anything."""
+    with contextlib.suppress(Exception):
+        functools.update_wrapper(wrapper, app, updated=())
+    return wrapper
 
 
 class Hook:

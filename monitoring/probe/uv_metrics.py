@@ -15,6 +15,7 @@ from .real import RLock
 _IDLE_TIME_OPTION = 1
 _OLDEST = (1, 39)
 _NS = 1e-9
+_PATIENCE_S = 1.0
 
 
 class IdleTime:
@@ -51,8 +52,11 @@ class IdleTime:
         original = loop.close
 
         def close() -> None:
-            with self._lock:
-                self._read = None
+            # A fork may have left the lock held for ever, by a thread that this process does not have.
+            held = self._lock.acquire(timeout=_PATIENCE_S)
+            self._read = None
+            if held:
+                self._lock.release()
             original()
 
         loop.close = close

@@ -16,7 +16,7 @@ from .executors import WAITED
 from .hooks import hook_loaded
 from .real import RLock
 from .routes import ROUTES_SEEN
-from .runtime import RUNTIME, Hook
+from .runtime import RUNTIME, Hook, dressed
 
 if TYPE_CHECKING:
     from .gates import Gate
@@ -186,7 +186,6 @@ def wrap(app: Any, slots: Callable[[], Gate] | None = None, following: Any = fol
         return app
     hook, runtime = HOOK, RUNTIME
 
-    @functools.wraps(app, updated=())
     def probed(environ: Any, start_response: Any) -> Any:
         if not runtime.active:
             hook.safely(serve)
@@ -210,7 +209,7 @@ def wrap(app: Any, slots: Callable[[], Gate] | None = None, following: Any = fol
         return following(body, request)
 
     setattr(probed, _MARK, True)
-    return probed
+    return dressed(probed, app)
 
 
 def _timed(app: Any, environ: Any, start_response: Any, weight: int) -> Any:
