@@ -96,10 +96,14 @@ def hook_threading(module: Any) -> None:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it takes its place
         original(self, *args, **kwargs)
+        THREADS.safely(watch_waits, self)
+
+    def watch_waits(semaphore: Any) -> None:
         # One that starts at 0 is a signal, and who waits for it waits for no holder.
-        if self._value > 0 and type(self._cond) is module.Condition:
-            self._cond.__dict__[_LIMIT] = self._value
-            self._cond.__class__ = condition
+        inner, limit = semaphore._cond, semaphore._value  # noqa: SLF001
+        if limit > 0 and type(inner) is module.Condition:
+            inner.__dict__[_LIMIT] = limit
+            inner.__class__ = condition
 
     module.Semaphore.__init__ = __init__
 

@@ -9,6 +9,7 @@ and 3, hypercorn 0.13 to 0.18, granian 1 and 2.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
@@ -29,10 +30,11 @@ class Closing:
         body, self._body = self._body, None
         if body is not None:
             ended(self._request, sys.exc_info()[1])
-            if self._own:
-                body.close = self.close
-            else:
-                body.__dict__.pop("close", None)
+            with contextlib.suppress(Exception):
+                if self._own:
+                    body.close = self.close
+                else:
+                    body.__dict__.pop("close", None)
         return self.close() if self.close is not None else None
 
 

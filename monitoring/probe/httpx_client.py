@@ -79,7 +79,7 @@ def hook_async(module: Any) -> None:
         visit = _visit(self.request)
         if visit is None:
             return await wait(self, *args, **kwargs)
-        if self.connection is None:
+        if getattr(self, "connection", self) is None:
             visit.wait()
         connection = await wait(self, *args, **kwargs)
         HOOK.safely(_assigned, self, connection, visit)
@@ -124,7 +124,7 @@ def hook_sync(module: Any) -> None:
         visit = _visit(self.request)
         if visit is None:
             return wait(self, *args, **kwargs)
-        if self.connection is None:
+        if getattr(self, "connection", self) is None:
             visit.wait()
         connection = wait(self, *args, **kwargs)
         HOOK.safely(_assigned, self, connection, visit)

@@ -106,9 +106,13 @@ def _hook_limit(semaphore: Any) -> None:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it takes its place
         original(self, *args, **kwargs)
-        self.__dict__[_LIMIT] = self._value
+        ASYNC.safely(_note_limit, self)
 
     semaphore.__init__ = __init__
+
+
+def _note_limit(semaphore: Any) -> None:
+    semaphore.__dict__[_LIMIT] = semaphore._value  # noqa: SLF001
 
 
 def _hook_loop(owner: Any) -> None:

@@ -41,6 +41,15 @@ _LOOP_MODULES = ("asyncio.events", "asyncio.base_events", "asyncio.runners", "uv
 _KEYS = itertools.count()
 
 
+def _renew_locks() -> None:
+    """In a forked child: they may have been held."""
+    global _FAMILY_LOCK, _CHANGE_LOCK
+    _FAMILY_LOCK, _CHANGE_LOCK = RLock(), RLock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
 def watch(name: str) -> Hook:
     """Return a new hook whose figures all go to gates and peers."""
     hook = Hook(name, _nothing, _nothing)
@@ -101,7 +110,9 @@ class Family:
 
     def change(self, limit: float | None, sign: int) -> None:
         """Count a member in (`sign` 1) or out (-1)."""
-        with _FAMILY_LOCK:
+        # The garbage collector comes here, maybe while its thread holds the lock of all gates; so whoever holds this
+        # lock must not want another.
+        with _CHANGE_LOCK:
             if limit is None:
                 self.unlimited += sign
             else:
@@ -110,7 +121,7 @@ class Family:
 
 
 _FAMILIES: dict[tuple[str, str], Family] = {}
-_FAMILY_LOCK = RLock()
+_FAMILY_LOCK, _CHANGE_LOCK = RLock(), RLock()
 
 
 def family(kind: str, name: str) -> Family:
@@ -249,10 +260,11 @@ class Visit:
             self._hook.fail(error)
 
     def answered(self, status: int) -> None:
-        """Its answer begins."""
-        self._failed = status >= _SERVER_ERROR
-        if status == _SWITCHING:
-            self.close()
+        """Its answer begins. A status of another type (doubles of clients in tests) says nothing."""
+        if isinstance(status, int):
+            self._failed = status >= _SERVER_ERROR
+            if status == _SWITCHING:
+                self.close()
 
     def close(self, failed: bool = False) -> None:
         """Its call is over; its place may still be taken."""

@@ -26,6 +26,14 @@ def _begin(connection: Any) -> Visit | None:
     return visit
 
 
+def _answered(response: Any, visit: Visit) -> None:
+    visit.answered(response.status)
+    if response.isclosed():
+        visit.end()
+    else:
+        setattr(response, _OWN, visit)
+
+
 def hook_http(module: Any) -> None:
     """Watch requests being sent, answered and read."""
     _hook_send(module.HTTPConnection)
@@ -63,11 +71,7 @@ def _hook_answer(connection: Any) -> None:
         except BaseException as error:
             visit.fail(error)
             raise
-        visit.answered(response.status)
-        if response.isclosed():
-            visit.end()
-        else:
-            HOOK.safely(setattr, response, _OWN, visit)
+        HOOK.safely(_answered, response, visit)
         return response
 
     connection.getresponse = getresponse
@@ -78,7 +82,7 @@ def _hook_end(response: Any) -> None:
 
     @functools.wraps(original)
     def _close_conn(self: Any) -> Any:
-        visit = self.__dict__.pop(_OWN, None)
+        visit = HOOK.safely(self.__dict__.pop, _OWN, None)
         if visit is not None:
             visit.end()
         return original(self)

@@ -76,7 +76,7 @@ def _hook_request(pool: Any) -> None:
         except BaseException as error:
             visit.fail(error)  # its connection is closed now, and an empty place put back
             raise
-        visit.answered(response.status)
+        visit.answered(getattr(response, "status", None))
         return response
 
     pool._make_request = _make_request  # noqa: SLF001
