@@ -251,6 +251,7 @@ def _write(root: Path, phase: Phase, stacks: Stacks, rows: Sequence[AwaitRow]) -
         stacks,
         title=f"Await: what requests wait for while no code of theirs runs, {_WORDS[phase]}",
         subtitle=f"{who} · {stacks.total:,} requests met in {looks:,} looks · endpoint on top, the wait at the bottom",
+        waits={stack[-1].function: wait_kind(stack[-1].function) for stack in stacks.counts if len(stack) > 1},
     )
     folded = root / FOLDER / f"{phase}-await.folded"
     try:

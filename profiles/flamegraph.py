@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from pinchpoint.profiles.attribution import Category, category, owner
-from pinchpoint.profiles.flamegraph_page import SCRIPT, STYLE
+from pinchpoint.profiles.flamegraph_page import SCRIPT, STYLE, WAIT_STYLE, wait_class
 from pinchpoint.profiles.folded import Frame, Stacks, render
 from pinchpoint.profiles.tags import line_key
 
@@ -29,6 +29,8 @@ NOMINAL_PX = 1200
 """Text is fitted for this width until the script knows the real one."""
 CHAR_PX = 6.7
 LEGEND_CHAR_PX = 6.2
+LEGEND_PX = 1060
+"""A report's page has so much room."""
 LEGEND: tuple[tuple[Category, str], ...] = (
     ("app", "app"),
     ("framework", "framework"),
@@ -94,8 +96,18 @@ def boxes(root: Node) -> Iterator[Box]:
             start += width
 
 
-def render_svg(stacks: Stacks, *, title: str, subtitle: str = "", lines: Mapping[str, str] | None = None) -> str:
-    """Draw the stacks. `lines` holds source text by `file:line`, for the tips. Equal input gives equal bytes."""
+def render_svg(
+    stacks: Stacks,
+    *,
+    title: str,
+    subtitle: str = "",
+    lines: Mapping[str, str] | None = None,
+    waits: Mapping[str, str] | None = None,
+) -> str:
+    """Draw the stacks. `lines` holds source text by `file:line`, for the tips. Equal input gives equal bytes.
+
+    `waits` is given for stacks that end in what is waited for: last frame -> kind. Colours then tell the kinds.
+    """
     root = build_tree(stacks)
     placed = sorted(boxes(root), key=lambda box: (box.depth, box.start)) if root.samples else []
     rows = max((box.depth for box in placed), default=1) + 1
@@ -109,14 +121,14 @@ def render_svg(stacks: Stacks, *, title: str, subtitle: str = "", lines: Mapping
     )
     parts = [
         opening,
-        f"<style>{STYLE.replace('SCOPE', name)}</style>",
+        f"<style>{(STYLE if waits is None else STYLE + WAIT_STYLE).replace('SCOPE', name)}</style>",
         '<rect class="paper" width="100%" height="100%"/>',
         f'<text class="title" x="10" y="22">{_text(title)}</text>',
         f'<text class="muted" x="10" y="40">{_text(subtitle)}</text>',
-        *_legend(stacks),
+        *(_legend(stacks) if waits is None else _wait_legend(stacks, waits)),
         f'<text class="info muted" x="10" y="{HEAD_PX - 10}">{_idle_info(root)}</text>',
         _CONTROLS,
-        *(_box(box, root.samples, lines or {}) for box in placed),
+        *(_box(box, _group(box, waits), root.samples, lines or {}) for box in placed),
         f"<script><![CDATA[{SCRIPT.replace('SCOPE', name)}]]></script>",
         "</svg>\n",
     ]
@@ -153,9 +165,39 @@ def _legend(stacks: Stacks) -> Iterator[str]:
     yield f'<text class="faint" x="{left}" y="61">(self)</text>'
 
 
-def _box(box: Box, total: int, lines: Mapping[str, str]) -> str:
+def _wait_legend(stacks: Stacks, waits: Mapping[str, str]) -> Iterator[str]:
+    """Explain the colours of what is waited for, each with its share, the largest first; the rest as a number."""
+    met: Counter[str] = Counter()
+    for stack, count in stacks.counts.items():
+        met[waits.get(stack[-1].function, "other")] += count
+    shown = sorted(met, key=lambda kind: (-met[kind], kind))
+    left = 10
+    for group, label in [
+        ("app", "app code"),
+        *((wait_class(kind), f"{kind} {_percent(met[kind] / stacks.total)}") for kind in shown),
+    ]:
+        width = 36 + int(len(label) * LEGEND_CHAR_PX)
+        if left + width > LEGEND_PX:
+            yield f'<text class="faint" x="{left}" y="61">…</text>'
+            return
+        yield f'<rect class="{group}" x="{left}" y="51" width="11" height="11" rx="2"/>'
+        yield f'<text class="muted" x="{left + 16}" y="61">{_text(label)}</text>'
+        left += width
+
+
+def _group(box: Box, waits: Mapping[str, str] | None) -> str:
+    """Return the class that colours a frame."""
     node = box.node
     group = category(owner(node.frame))
+    if waits is None or group == "app":
+        return group
+    if node.own and not node.children and node.frame.function in waits:
+        return wait_class(waits[node.frame.function])
+    return "thread" if group == "thread" else "code"
+
+
+def _box(box: Box, group: str, total: int, lines: Mapping[str, str]) -> str:
+    node = box.node
     y = HEAD_PX + box.depth * ROW_PX
     start, width = f"{100 * box.start:.4f}%", f"{100 * box.width:.4f}%"
     label = _fit(node.frame.function, box.width * NOMINAL_PX)

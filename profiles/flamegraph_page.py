@@ -1,7 +1,49 @@
 """Style and behaviour of the flame graph. `SCOPE` is replaced by the graph's id, so that several fit on one page.
 
-Neither may contain `]]>` or `</`; a test checks it.
+None of it may contain `]]>` or `</`; a test checks it.
 """
+
+WAITS: dict[str, tuple[str, str]] = {
+    "ready": ("#aab4bf", "#8f9aa6"),
+    "connection pool": ("#ec8b86", "#d97a75"),
+    "HTTP connection pool": ("#f2b3a0", "#d99a88"),
+    "database": ("#7fb2ea", "#6b9fd6"),
+    "downstream": ("#6fc7a3", "#5db18e"),
+    "network": ("#abdcc4", "#8cbfa6"),
+    "thread": ("#c7b0e6", "#ab94cb"),
+    "thread token": ("#a98bd8", "#9477c4"),
+    "lock": ("#d8c247", "#c0ab38"),
+    "queue": ("#e3d78a", "#c4b96f"),
+    "event": ("#ece6bd", "#c9c39a"),
+    "sleep": ("#a5d3de", "#86b5c0"),
+    "client": ("#d9c3ab", "#b9a48d"),
+    "process": ("#c39f7f", "#ab886a"),
+    "other": ("#e0c9e2", "#c0a9c2"),
+}
+"""What requests wait for -> its colour on a light and on a dark page. The app's own orange is not among them."""
+
+
+def wait_class(kind: str) -> str:
+    """Return the class that carries a kind's colour."""
+    return f"w-{(kind if kind in WAITS else 'other').replace(' ', '-')}"
+
+
+def _wait_rules(side: int) -> str:
+    rules = [f"#SCOPE .{wait_class(kind)} rect,#SCOPE rect.{wait_class(kind)}" for kind in WAITS]
+    return "\n".join(f"{rule}{{fill:{colours[side]}}}" for rule, colours in zip(rules, WAITS.values(), strict=True))
+
+
+WAIT_STYLE = f"""
+{_wait_rules(0)}
+#SCOPE .code rect,#SCOPE rect.code{{fill:#e9ebee}}
+#SCOPE .code text{{fill:#5a626c}}
+@media (prefers-color-scheme:dark){{
+{_wait_rules(1)}
+#SCOPE .code rect,#SCOPE rect.code{{fill:#3a4049}}
+#SCOPE .f.code text{{fill:#c3c9d1}}
+}}
+"""
+"""For graphs of waiting: colour says what is waited for; code that is not the app's steps back."""
 
 STYLE = """
 #SCOPE{background:#fff;color:#1c1e21;display:block}

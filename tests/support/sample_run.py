@@ -20,6 +20,8 @@ from pinchpoint.measures import (
 from pinchpoint.recording import Recording
 from pinchpoint.records import (
     Advice,
+    AwaitPlace,
+    AwaitShares,
     Capacity,
     Diagnosis,
     Evidence,
@@ -118,6 +120,24 @@ def sample_profiles() -> list[Profile]:
         Profile("profile-baseline", 4201, "cpu", 388, "profiles/low.folded", "profiles/low.svg"),
         Profile("profile-limit", 4201, "cpu", 391, "profiles/limit.folded", "profiles/limit.svg", hot),
     ]
+
+
+def sample_awaits() -> AwaitShares:
+    """Return what requests awaited: at the limit, the pool."""
+    return AwaitShares(
+        low={"GET /items/{item_id}": {"database": 0.8, "ready": 0.15, "connection pool": 0.05}},
+        limit={
+            "GET /items/{item_id}": {"connection pool": 0.7, "database": 0.28, "ready": 0.02},
+            "GET /": {"ready": 1.0},
+        },
+        met_low={"GET /items/{item_id}": 200},
+        met_limit={"GET /items/{item_id}": 1900, "GET /": 100},
+        places=[
+            AwaitPlace("connection pool", 0.665, "GET /items/{item_id}", "read_item", "app/items.py", 41, "get"),
+            AwaitPlace("database", 0.266, "GET /items/{item_id}", "read_item", "app/items.py", 43, "execute"),
+            AwaitPlace("ready", 0.069, "GET /"),
+        ],
+    )
 
 
 def sample_run() -> dict[str, Any]:

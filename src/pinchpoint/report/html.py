@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pinchpoint import units
-from pinchpoint.report import inside, words
+from pinchpoint.report import awaits, inside, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,12 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
         shares=_shares(report["time"]),
         inside=inside.inside(report),
         unseen=inside.unseen(report),
+        awaits={
+            "what": awaits.WHAT,
+            "bars": awaits.bars(report),
+            "legend": awaits.legend(report),
+            "tables": awaits.tables(report),
+        },
         flames=_flames(report, graphs),
         has_series=bool(series["t_s"]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinchpoint import units
-from pinchpoint.report import inside, words
+from pinchpoint.report import awaits, inside, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +24,7 @@ def render_markdown(report: Report) -> str:
         _section("Ledger: the rate at which each resource would bind", _ledger(report)),
         _section("Where a request's time goes", _time(report)),
         _section("Inside the server", _inside(report)),
+        *_awaits(report),
         _section("Steps", [words.model_line(report), "", *_steps(report)]),
         _section("Validity gates", _gates(report)),
         _section("Findings that do not bind today", [f"- {plain(one['statement'])}" for one in report["findings"]]),
@@ -130,6 +131,17 @@ def _inside(report: Report) -> list[str]:
     for one in inside.inside(report):
         lines += [f"### {one.title}", "", *table(one.head, one.rows), *([plain(one.note), ""] if one.note else [])]
     return lines
+
+
+def _awaits(report: Report) -> list[list[str]]:
+    """Return the section, or nothing for a run without an event loop that was looked at."""
+    shown = awaits.tables(report)
+    if not shown:
+        return []
+    lines = [awaits.WHAT, ""]
+    for one in shown:
+        lines += [f"### {one.title}", "", *table(one.head, one.rows), *([plain(one.note), ""] if one.note else [])]
+    return [_section("What requests wait for while they do not run", lines)]
 
 
 STEP_HEAD = ("step", "phase", "offered", "goodput", "errors", "p50", "p95", "p99", "CPU", "RSS", "ok")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinchpoint import units
-from pinchpoint.report import words
+from pinchpoint.report import awaits, words
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -71,6 +71,8 @@ def _facts(report: dict[str, Any], console: Console) -> None:
     facts += [("Where", where)] if where else []
     facts += [("Binds as well", ", ".join(verdict["co_bottlenecks"]))] if verdict["co_bottlenecks"] else []
     facts += [("Next wall", wall)] if wall else []
+    waited = awaits.news(report)
+    facts += [("Requests wait for", waited)] if waited else []
     if report["recovery"] is not None:
         facts.append(("Recovery", words.recovery_line(report)))
     grid = Table.grid(padding=(0, 2))
