@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.machinery
 import os
 import sys
 import threading
 from typing import Any, Callable
 
-from .runtime import RUNTIME, log
+from .runtime import RUNTIME, log, told
 from .tables import HOOK_ROWS
 from .targets import HOOKS
 
 _MARK = "__pinchpoint_probe__"
+_STATES: dict[str, float] = {}
+WHOLE = {
+    "aiohttp_client": ("HOOK",),
+    "executors": ("HOOK",),
+    "httpx_client": ("HOOK",),
+    "limiter": ("HOOK",),
+    "locks": ("ASYNC",),
+    "mail": ("HOOK",),
+    "stdlib_client": ("HOOK",),
+    "urllib3_client": ("HOOK",),
+}
+"""Our modules whose figures come from several places that have to be hooked all -> their hooks."""
 
 
 def install() -> None:
@@ -29,32 +43,49 @@ def hook_loaded() -> None:
     for name in HOOKS:
         module = sys.modules.get(name)
         if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
-            apply(module)
+            apply(module, name)
 
 
-def apply(module: Any) -> None:
-    """Hook one loaded module, once; a hook that fails leaves the module as it was and says so."""
-    name = module.__name__
-    if name not in HOOKS or module.__dict__.get(_MARK):
+def apply(module: Any, name: str) -> None:
+    """Hook the loaded module `name`, once. Never raises: a hook that fails says so, and the import goes on."""
+    try:
+        known = module.__dict__
+        if known.get(_MARK):
+            return
+        known[_MARK] = True
+    except Exception as error:
+        _say(name, error)
         return
-    setattr(module, _MARK, True)
     for ours, function in HOOKS[name]:
-        try:
-            hook: Callable[[Any], None] = getattr(importlib.import_module("." + ours, __package__), function)
-            hook(module)
-        except Exception as error:
-            log(f"{name} not hooked: {error!r}")
-            HOOK_ROWS.add(name, _not_hooked)
-        else:
-            HOOK_ROWS.add(name, _hooked)
+        _hook(module, name, ours, function)
 
 
-def _hooked(_at: float) -> tuple[float]:
-    return (1.0,)
+def _hook(module: Any, name: str, ours: str, function: str) -> None:
+    source = None
+    try:
+        source = importlib.import_module("." + ours, __package__)
+        getattr(source, function)(module)
+    except Exception as error:
+        _say(name, error)
+        # What is hooked in part would publish wrong figures.
+        for attribute in WHOLE.get(ours, ()):
+            hook = getattr(source, attribute, None)
+            if hook is not None:
+                hook.give_up()
+    else:
+        _note(name, 1.0)
 
 
-def _not_hooked(_at: float) -> tuple[float]:
-    return (0.0,)
+def _say(name: str, error: Exception) -> None:
+    log(f"{name} not hooked: {told(error)}")
+    _note(name, 0.0)
+
+
+def _note(name: str, state: float) -> None:
+    """Publish whether a module is hooked: one row, however many hooks it has, and 0 if any of them failed."""
+    if name not in _STATES:
+        HOOK_ROWS.add(name, lambda _at: (_STATES[name],))
+    _STATES[name] = min(state, _STATES.get(name, 1.0))
 
 
 class Finder:
@@ -68,13 +99,14 @@ class Finder:
         if name not in HOOKS or getattr(self._busy, "name", None) == name:
             return None
         # Another finder may ask all finders, us included: we must not answer ourselves.
+        before = getattr(self._busy, "name", None)
         self._busy.name = name
         try:
             spec = self._others(name, path, target)
             if spec is not None and spec.loader is not None:
                 self._extend(spec.loader, name)
         finally:
-            self._busy.name = None
+            self._busy.name = before
         return spec
 
     def _others(self, name: str, path: Any, target: Any) -> Any:
@@ -88,15 +120,38 @@ class Finder:
         return None
 
     def _extend(self, loader: Any, name: str) -> None:
-        """Shadow exec_module on this one loader: it keeps its type, so resources and inspection work as before."""
-        run = loader.exec_module
+        """Shadow exec_module on this one loader: it keeps its type, so resources and inspection work as before.
 
-        def exec_module(module: Any) -> None:
-            run(module)
-            if module.__name__ == name:
-                apply(module)
-
+        A loader may be that of many modules, as in zip files. Old ones have only load_module (zip files until 3.9).
+        """
         try:
-            loader.exec_module = exec_module
+            if hasattr(loader, "exec_module"):
+                loader.exec_module = _applying(loader.exec_module, name)
+            else:
+                loader.load_module = _loading(loader.load_module, name)
         except Exception as error:
-            log(f"{name} not hooked: {error!r}")
+            _say(name, error)
+
+
+def _applying(run: Callable[[Any], None], name: str) -> Callable[[Any], None]:
+    @functools.wraps(run)
+    def exec_module(module: Any) -> None:
+        ours = module.__name__ == name
+        if ours and not isinstance(module.__loader__, importlib.machinery.ExtensionFileLoader):
+            module.__dict__.pop(_MARK, None)  # importlib.reload undoes our hooks, except in what is written in C
+        run(module)
+        if ours:
+            apply(module, name)
+
+    return exec_module
+
+
+def _loading(load: Callable[[str], Any], name: str) -> Callable[[str], Any]:
+    @functools.wraps(load)
+    def load_module(fullname: str) -> Any:
+        module = load(fullname)
+        if fullname == name:
+            apply(module, name)
+        return module
+
+    return load_module

@@ -30,7 +30,7 @@ def log(message: str) -> None:
         sys.stderr.write("pinchpoint probe: " + message + "\n")
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """Describe an error in one line, whatever its own description does."""
     try:
         return " ".join(repr(error).split())[:_LONGEST_ERROR]
@@ -63,7 +63,7 @@ class Hook:
             self._unsaid.pop()
         except IndexError:
             return
-        log(f"{self.name} switched off: {_told(error)}")
+        log(f"{self.name} switched off: {told(error)}")
 
     def give_up(self) -> None:
         """Switch off what could not be hooked; who found that out says so."""
@@ -132,7 +132,7 @@ class Runtime:
             start_thread(self._run, (page,))
             atexit.register(self._last_words, page)
         except Exception as error:
-            log(f"no page: {_told(error)}")
+            log(f"no page: {told(error)}")
 
     def publish(self, page: PageFile) -> None:
         """Write every available field once, and the tables now and then."""
@@ -192,7 +192,7 @@ class Runtime:
         except Exception as error:
             # An interpreter on its way out takes its modules away from under this thread.
             if not sys.is_finalizing():
-                log(f"page no longer written: {_told(error)}")
+                log(f"page no longer written: {told(error)}")
 
 
 RUNTIME = Runtime(os.environ.get(PAGE_FOLDER_VARIABLE, ""))

@@ -29,9 +29,18 @@ def _load_probe() -> None:
     module.install()
 
 
-def _chain() -> None:
+def _leave_path() -> list:
+    """Take this folder off sys.path; return what comes behind it: whatever stands before us may have called us."""
+    here = [number for number, entry in enumerate(sys.path) if entry and os.path.abspath(entry) == _HERE]  # noqa: PTH100
+    behind = sys.path[here[0] + 1 :] if here else list(sys.path)
+    for number in reversed(here):
+        del sys.path[number]
+    return [entry for entry in behind if entry in sys.path]
+
+
+def _chain(path: list) -> None:
     """Run the next `sitecustomize`; its errors are the user's own, and `site` reports them as it always does."""
-    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is None or spec.loader is None:
         return
     module = importlib.util.module_from_spec(spec)
@@ -39,10 +48,14 @@ def _chain() -> None:
     spec.loader.exec_module(module)
 
 
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _HERE]  # noqa: PTH100
+_BEHIND = list(sys.path)
+try:
+    _BEHIND = _leave_path()
+except Exception as error:  # a working directory that is gone
+    sys.stderr.write("pinchpoint probe: still on sys.path: %r\n" % (error,))
 if sys.version_info >= _OLDEST and "_pinchpoint_probe" not in sys.modules:
     try:
         _load_probe()
     except Exception as error:
         sys.stderr.write("pinchpoint probe: not loaded: %r\n" % (error,))
-_chain()
+_chain(_BEHIND)
