@@ -41,6 +41,8 @@ _LOADED = ("ramp", "search")
 _CAPACITY = ("baseline", *_LOADED)
 LOW_SHARE = 0.6
 """Steps up to this share of the limit are low load: above, requests start to queue."""
+BEYOND = 1.25
+"""Steps that broke up to this multiple of the limit: the same queue, only longer, and three times as many looks."""
 PLACES = 12
 """Places told; all others are rare."""
 _ALL_WORKERS = 0
@@ -199,12 +201,13 @@ def _windows(recording: Recording, phase: Phase) -> list[tuple[float, float]]:
 def _ends(recording: Recording) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Return when the load was low, and when it was at the limit; without settling, as the steps' own figures."""
     steps = [event["data"] for event in recording.events if event["kind"] == "step"]
-    steps = sorted((step for step in steps if step["phase"] in _CAPACITY), key=_load)
-    held = [step for step in steps if step.get("passed")]
-    broke = [step for step in steps if not step.get("passed") and (not held or _load(step) > _load(held[-1]))]
-    limit = broke[:1] or held[-1:]
+    tried = sorted((step for step in steps if step["phase"] in _CAPACITY), key=_load)
+    held = [step for step in tried if step.get("passed")]
+    broke = [step for step in tried if not step.get("passed") and (not held or _load(step) > _load(held[-1]))]
+    limit = [step for step in broke if _load(step) <= BEYOND * _load(broke[0])] or held[-1:]
     bound = LOW_SHARE * _load(limit[0]) if limit else 0.0
-    low = [step for step in held if _load(step) <= bound] or held[:1]
+    calm = [*held, *(step for step in steps if step["phase"] == "profile-baseline")]
+    low = [step for step in calm if _load(step) <= bound] or held[:1]
     return _spans(low), _spans(limit)
 
 

@@ -1,5 +1,6 @@
 """The page in a real browser: offline, no errors, hostile names inert, light and dark."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import pytest
 from pinchpoint.recording import Recording
 from pinchpoint.records import Capacity, Diagnosis, TimeShares, Validity, Verdict
 from pinchpoint.report.write import write_reports
-from support.sample_run import sample_diagnosis, sample_profiles, sample_recording, sample_run
+from support.sample_run import sample_awaits, sample_diagnosis, sample_profiles, sample_recording, sample_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +76,11 @@ def written(folder: Path, name: str = "/items/[id]", **run: Any) -> Path:
     for one in sample_profiles():
         (folder / str(one.svg)).write_text(SVG)
     recording = sample_recording(folder, name)
-    paths = write_reports(folder, recording, {**sample_run(), **run}, sample_diagnosis(name), sample_profiles())
-    return paths["html"]
+    shares = sample_awaits()
+    low, limit = (one["GET /items/{item_id}"] for one in (shares.low, shares.limit))
+    awaits = replace(shares, low={name: low}, limit={name: limit}, met_low={name: 200}, met_limit={name: 1900})
+    diagnosis = sample_diagnosis(name)
+    return write_reports(folder, recording, {**sample_run(), **run}, diagnosis, sample_profiles(), awaits)["html"]
 
 
 def test_the_page_shows_every_figure_without_error_or_request(tmp_path: Path, page: "Page") -> None:
@@ -121,7 +125,29 @@ def test_hostile_names_land_inert(tmp_path: Path, page: "Page") -> None:
     assert page.locator("img").count() == 0
     assert page.title() != "owned"
     assert HOSTILE in page.locator("#steps").inner_text()
+    assert HOSTILE in page.locator("#awaits").inner_text()
     assert (opened.errors, opened.asked()) == ([], [])
+
+
+def test_what_requests_wait_for_is_drawn_for_each_endpoint(tmp_path: Path, page: "Page") -> None:
+    """Low load and the limit, bars and a table, with one legend."""
+    Opened(page, written(tmp_path))
+    section = page.locator("#awaits")
+
+    assert section.locator(".legend .swatch").count() == 3
+    assert section.locator(".stack").count() == 2
+    assert section.locator(".stack").first.locator("i").count() == 3
+    assert section.locator("table").count() == 2
+    assert "read_item (app/items.py:41)" in section.inner_text()
+
+
+@pytest.mark.parametrize("width", [360, 820, 1280])
+def test_the_page_never_scrolls_sideways(width: int, tmp_path: Path, page: "Page") -> None:
+    """Also on a phone: only wide tables do, each in its own box."""
+    page.set_viewport_size({"width": width, "height": 800})
+    Opened(page, written(tmp_path))
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
@@ -160,5 +186,5 @@ def test_a_run_of_nothing_says_why_each_section_is_empty(tmp_path: Path, page: "
     opened = Opened(page, write_reports(tmp_path, Recording([], [], [], {}, tmp_path), {}, nothing, [])["html"])
 
     assert opened.errors == []
-    assert page.locator("p:has-text('Not shown:')").count() == 9
+    assert page.locator("p:has-text('Not shown:')").count() == 10
     assert page.locator(".js-plotly-plot").count() == 0

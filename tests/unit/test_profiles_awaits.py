@@ -1,14 +1,15 @@
 """From recorded await stacks to shares, folded files and flame graphs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pinchpoint.profiles.awaits import await_profiles, await_shares, wait_kind
+from pinchpoint.profiles.awaits import await_profiles, await_shares, summarise, wait_kind
 from pinchpoint.profiles.load import load_stacks
 from pinchpoint.recording import Recording
-from pinchpoint.records import HotFrame, Profile
+from pinchpoint.records import AwaitPlace, HotFrame, Profile
 from pinchpoint.rows import AwaitRow
 
 APP = "handler (/srv/shop/app/main.py:7)"
@@ -83,3 +84,84 @@ def test_a_recording_without_await_rows_has_no_await_profile(tmp_path: Path) -> 
     events = [_step("profile-limit", 0, 5)]
     assert await_profiles(Recording(events, [], [], {}, tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
+
+
+LOCK = "Lock.acquire (/usr/lib/python3.11/asyncio/locks.py:99)"
+HELPER = "reserve (/srv/shop/app/stock.py:6)"
+
+
+def _recorded(rows: list[AwaitRow], folder: Path) -> Recording:
+    """Low load from 0 to 20 s; the load from 30 s broke."""
+    events = [
+        _step("warmup", 0, 2, offered_rps=500.0, passed=True),
+        _step("baseline", 2, 10, offered_rps=50.0, passed=True, settle_s=1.0),
+        _step("ramp", 10, 20, offered_rps=120.0, passed=True),
+        _step("ramp", 20, 30, offered_rps=200.0, passed=True),
+        _step("search", 30, 40, offered_rps=210.0, passed=False),
+        _step("search", 40, 50, offered_rps=260.0, passed=False),
+        _step("ramp", 50, 60, offered_rps=400.0, passed=False),
+        _step("profile-baseline", 60, 70, offered_rps=60.0),
+        _step("profile-limit", 70, 80, offered_rps=180.0),
+    ]
+    return Recording(events, [], [], {}, folder, awaits=rows)
+
+
+def test_low_load_and_the_limit_are_those_of_the_steps(tmp_path: Path) -> None:
+    """Up to 0.6 of the lightest load that broke is low, up to 1.25 of it the limit; nothing else counts."""
+    times = [1.5, 3.0, 8.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0]
+    rows = [_row(t_s, {f"GET /a;{APP};[sleep]": 10**index}) for index, t_s in enumerate(times)]
+
+    found = summarise(_recorded(rows, tmp_path))
+
+    assert found is not None
+    assert (found.met_low, found.met_limit) == ({"GET /a": 100_001_100}, {"GET /a": 1_100_000})
+    assert summarise(_recorded([], tmp_path)) is None
+
+
+def test_a_place_is_the_innermost_frame_of_the_app(tmp_path: Path) -> None:
+    """Added up over endpoints and libraries' lines; a request that is ready waits nowhere in the code."""
+    rows = [
+        _row(
+            35,
+            {
+                f"GET /a;{APP};{HELPER};{LOCK};[wait for lock]": 30,
+                f"GET /b;{APP};{HELPER};{LOCK};[wait for lock]": 40,
+                f"GET /a;{APP};[ready: waits for the loop]": 20,
+                f"GET /a;{POOL};[wait for thread]": 10,
+                "(other)": 7,
+            },
+        )
+    ]
+
+    found = summarise(_recorded(rows, tmp_path))
+
+    assert found is not None
+    assert found.limit == {
+        "GET /a": {"lock": 0.5, "ready": pytest.approx(1 / 3), "thread": pytest.approx(1 / 6)},
+        "GET /b": {"lock": 1.0},
+    }
+    assert found.places == [
+        AwaitPlace("lock", 0.7, "GET /b", "reserve", "app/stock.py", 6, "Lock.acquire"),
+        AwaitPlace("ready", 0.2, "GET /a"),
+        AwaitPlace("thread", 0.1, "GET /a"),
+    ]
+
+
+def test_the_flame_graph_is_coloured_by_what_is_waited_for(tmp_path: Path) -> None:
+    """The legend tells each kind's share; the app's frames stand out, other code steps back."""
+    rows = [_row(12, {f"GET /a;{APP};{POOL};[wait for connection pool]": 6, f"GET /a;{APP};[sleep]": 2})]
+    (profile,) = await_profiles(Recording([_step("profile-limit", 10, 15)], [], [], {}, tmp_path, awaits=rows))
+    svg = (tmp_path / str(profile.svg)).read_text()
+
+    assert "app code<" in svg
+    assert "connection pool 75.0 %<" in svg
+    assert "sleep 25.0 %<" in svg
+    found = re.findall(r'<g class="f ([^"]+)"><title>([^\n]+)', svg)
+    assert found == [
+        ("thread", "all"),
+        ("thread", "[GET /a]"),
+        ("app", "handler"),
+        ("w-sleep", "[sleep]"),
+        ("code", "get"),
+        ("w-connection-pool", "[wait for connection pool]"),
+    ]

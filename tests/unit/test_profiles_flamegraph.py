@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinchpoint.profiles.flamegraph import boxes, build_tree, render_svg
-from pinchpoint.profiles.flamegraph_page import SCRIPT, STYLE
+from pinchpoint.profiles.flamegraph_page import SCRIPT, STYLE, WAIT_STYLE
 from pinchpoint.profiles.folded import Frame, Stack, Stacks
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -95,16 +95,16 @@ def test_nothing_outside_is_referred_to() -> None:
 
 def test_style_and_script_cannot_end_their_element() -> None:
     """They are embedded verbatim, in XML and in HTML."""
-    for text in (STYLE, SCRIPT):
+    for text in (STYLE, WAIT_STYLE, SCRIPT):
         assert "]]>" not in text
         assert "</" not in text
-    assert "<" not in STYLE
-    assert "&" not in STYLE
+    assert "<" not in STYLE + WAIT_STYLE
+    assert "&" not in STYLE + WAIT_STYLE
 
 
 def test_every_style_rule_is_scoped_to_its_graph() -> None:
     """Two graphs and a report share one page."""
-    rules = re.findall(r"^([^{}@\n]+)\{", STYLE, flags=re.MULTILINE)
+    rules = re.findall(r"^([^{}@\n]+)\{", STYLE + WAIT_STYLE, flags=re.MULTILINE)
     assert [rule for rule in rules if not all(part.startswith("#SCOPE") for part in rule.split(","))] == []
     assert "SCOPE" not in render_svg(STACKS, title="t")
 

@@ -32,9 +32,10 @@ def locate(facts: Facts, candidate: Candidate) -> Location:
 
     Where the app awaits what binds comes before where it runs: an event loop's profiles show other requests' code.
     """
-    frame = place_of(facts, candidate) or blamed(facts.profiles, PROFILE_OF.get(candidate.class_, ()))
+    place = place_of(facts, candidate)
+    frame = place or blamed(facts.profiles, PROFILE_OF.get(candidate.class_, ()))
     return Location(
-        endpoint=_endpoint(facts) if candidate.class_ != "memory" else None,
+        endpoint=place.endpoint if place else _endpoint(facts) if candidate.class_ != "memory" else None,
         function=frame.function if frame else None,
         file=frame.file if frame else None,
         line=frame.line if frame else None,

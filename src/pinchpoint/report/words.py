@@ -23,7 +23,7 @@ CLASS_TITLES = {
 STATUS_MEANINGS = {
     "confirmed": "an experiment that changed this resource agrees",
     "supported": "prediction and measurement agree; no experiment has confirmed it",
-    "ambiguous": "prediction and measurement disagree, or another cause fits nearly as well",
+    "ambiguous": "prediction and measurement disagree, another cause fits as well, or it was not measured itself",
     "invalid": "the measurement cannot carry a verdict",
 }
 
