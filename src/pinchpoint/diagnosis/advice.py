@@ -3,7 +3,7 @@
 import math
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
-from pinchpoint.diagnosis.saturation import loop_threads
+from pinchpoint.diagnosis.saturation import loop_threads, narrowest
 from pinchpoint.diagnosis.time_shares import DATABASE, HELD_IDLE
 from pinchpoint.diagnosis.words import duration, ms, rps, size
 from pinchpoint.measures import ServerFigures
@@ -21,6 +21,9 @@ POOL_KNOBS = {
     "lock": ("lock", "what the semaphore admits"),
 }
 """Row of the ledger -> its figures in a step, and what makes it larger."""
+
+ELSEWHERE = {"db-pool": " (SQLAlchemy's names; a driver's own pool calls it max_size)"}
+"""Row of the ledger -> what its knob is called in other libraries."""
 
 RESTART_SHARE = 0.5
 """Restart a leaking worker when it has used half of what is free."""
@@ -54,7 +57,9 @@ def _pool(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resou
     database = candidate.cause == "db-pool"
     key, knob = POOL_KNOBS.get(candidate.resource or "", (None, ""))
     limit = facts.ladder.limit
-    pool = limit.server.pools.get(key) if limit is not None and key is not None else None
+    if candidate.resource is None and candidate.cause == "admission-limit":
+        return [Advice(WIDER_DOOR, "limit_concurrency", None, None, "until the next wall")]
+    pool = narrowest(limit.server, key)[1] if limit is not None and key is not None else None
     if limit is None or pool is None or not pool.size:
         return []
     workers = loop_threads(limit.server)
@@ -64,7 +69,7 @@ def _pool(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resou
         factor = min(POOL_FACTOR, max(1.0, wall.ceiling_rps / ceiling))
     target = max(each + 1, math.ceil(each * factor))
     where = " in each worker" if workers > 1 else ""
-    text = f"Raise {knob}{where} from {each:g} to {target:g}."
+    text = f"Raise {knob}{ELSEWHERE.get(candidate.resource or '', '')}{where} from {each:g} to {target:g}."
     found = [Advice(text, knob, f"{each:g}", f"{target:g}", _gain(ceiling, target / each, wall))]
     idle, query = facts.time.low.get(HELD_IDLE, 0.0), facts.time.low.get(DATABASE, 0.0)
     if database and idle > query and pool.hold_ms is not None:
@@ -168,9 +173,30 @@ def _database(facts: Facts, candidate: Candidate, ceiling: float | None, wall: R
     ]
 
 
+WIDER_DOOR = (
+    "Raise the limit above the number of open connections, idle ones included (--limit-concurrency), or let a proxy in "
+    "front keep the connections of clients; where refusing is meant, this is the load at which it begins."
+)
+
+SHORTER_HOLD = {
+    "python-lock": (
+        "Hold it for less time: nothing awaited, called or computed inside that can be outside. Or give each key a "
+        "lock of its own."
+    ),
+    "file-lock": "Hold it for less time: prepare what is to be written before locking; or lock one file for each key.",
+    "sqlite-writer": (
+        "Make write transactions shorter: nothing between BEGIN and COMMIT but the statements; batch small writes into "
+        "one, or hand them to one writer. A server database lets writers go on beside each other."
+    ),
+}
+"""Cause -> what lets the next holder in sooner."""
+
+
 def _lock(_facts: Facts, candidate: Candidate, _ceiling: float | None, _wall: Resource | None) -> list[Advice]:
-    text = "Hold it for less time (nothing awaited, called or computed inside), or give each key a lock of its own."
-    found = [Advice(text, candidate.cause, None, None, "in proportion to the time saved")]
+    found = []
+    text = SHORTER_HOLD.get(candidate.cause)
+    if text is not None:
+        found.append(Advice(text, candidate.cause, None, None, "in proportion to the time saved"))
     text = "More workers, threads or connections do not help: they would wait for the same lock."
     return [*found, Advice(text, None, None, None, "none")]
 

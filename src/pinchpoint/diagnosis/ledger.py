@@ -8,7 +8,17 @@ contains no queueing (DESIGN §6).
 from collections.abc import Callable, Sequence
 
 from pinchpoint.diagnosis.memory import Growth
-from pinchpoint.diagnosis.saturation import CPU_SATURATED, Machine, cpu_use, loop_threads, loop_use, pool_use
+from pinchpoint.diagnosis.saturation import (
+    CPU_SATURATED,
+    Machine,
+    cpu_use,
+    loop_threads,
+    loop_use,
+    narrowest,
+    pool_full,
+    pool_use,
+    same_pool,
+)
 from pinchpoint.diagnosis.steps import Ladder, enough, load_of, low_steps
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.measures import PoolFigures, ServerFigures, Step
@@ -45,7 +55,7 @@ def build_ledger(sorted_out: Ladder, machine: Machine, leak: Growth | None) -> l
         _held(limit, low, "slots", "worker-slots", "slots"),
         _held(limit, low, "executor", "executor", "threads"),
         _held(limit, low, "http", "http-pool", "connections"),
-        _held(limit, low, "lock", "lock", "holders"),
+        _lock(limit),
         _database(limit, low),
         _memory(limit, leak),
     ]
@@ -111,10 +121,10 @@ def _loop_seconds(server: ServerFigures) -> float | None:
 
 
 def _held(limit: Step, low: Sequence[Step], key: str, name: str, unit: str) -> Resource | None:
-    pool = limit.server.pools.get(key)
+    which, pool = narrowest(limit.server, key)
     if pool is None or not pool.size:
         return None
-    demand = _demand(low, lambda server: _busy(server.pools.get(key)))
+    demand = _demand(low, lambda server: _busy(same_pool(server, key, which)))
     if demand is None or demand.value * _throughput(limit) < MIN_HELD:
         return _resource(name, "pool", pool.size, unit, None, None, pool_use(pool), pool.waiting, "hardly used")
     size = pool.size
@@ -122,6 +132,23 @@ def _held(limit: Step, low: Sequence[Step], key: str, name: str, unit: str) -> R
     ceiling = Estimate(size / demand.value, size / demand.high, high, demand.n)
     note = f"holding time at low load, from {counted(demand.n, 'step')}"
     return _resource(name, "pool", size, unit, demand, ceiling, pool_use(pool), pool.waiting, note)
+
+
+def _lock(limit: Step) -> Resource | None:
+    """Return the fullest lock's row. Its holders are counted only while somebody waits, so only a full one is known."""
+    pool = narrowest(limit.server, "lock")[1]
+    if pool is None or not pool.size:
+        return None
+    full = pool_full(pool) and _throughput(limit) > 0
+    ceiling = None
+    if full:
+        rate = _throughput(limit) / (pool_use(pool) or 1.0)
+        ceiling = Estimate(rate, _throughput(limit), rate, 1)
+    demand = (
+        Estimate(pool.size / ceiling.value, pool.size / ceiling.high, pool.size / ceiling.low, 1) if ceiling else None
+    )
+    note = "measured: full at the limit" if full else "holders are counted only while somebody waits"
+    return _resource("lock", "lock", pool.size, "holders", demand, ceiling, pool_use(pool), pool.waiting, note)
 
 
 def _busy(pool: PoolFigures | None) -> float | None:

@@ -1,14 +1,16 @@
 """pool/*: every member of a bounded pool is out, requests wait, and nothing deeper is full."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pinchpoint.diagnosis.facts import Candidate, Facts, margin
-from pinchpoint.diagnosis.readings import evidence, hold_growth, hold_of
+from pinchpoint.diagnosis.readings import evidence, grown_by, hold_of, uses_of
 from pinchpoint.diagnosis.saturation import (
     POOL_FULL,
     cpu_use,
+    narrowest,
     pool_full,
     pool_use,
+    same_pool,
     slots_full,
 )
 from pinchpoint.diagnosis.words import ms as show_ms
@@ -16,25 +18,37 @@ from pinchpoint.measures import PoolFigures, ServerFigures, Step
 from pinchpoint.records import BottleneckClass, Evidence
 
 HOLD_GROWTH = 1.5
-"""Holding time at the limit over holding time at low load: above, the pool's members wait for something deeper."""
+"""Holding time at the limit over that at low load: above, the pool's members wait for something deeper."""
+
+HOLD_FOREIGN = 2.5
+"""From here on members surely wait for something else, whatever it is: a larger pool would only let more of them wait.
+Their own queue never lengthens the holding time; a busy CPU may, by less than this."""
+
+INNER_HOLD = 0.9
+"""Holding times this close say nothing about which of two pools is inside the other."""
+
+ONE_EACH = 0.1
+"""Uses per request within this of 1 are 1: the edges of a short window cut some off."""
 
 
 def connection_pool(facts: Facts, step: Step) -> Candidate | None:
     """pool/db-pool: every connection out, requests waiting, and a connection is held no longer than at low load."""
-    pool = step.server.pools.get("db")
-    if pool is None or not pool_full(pool):
+    name, pool = narrowest(step.server, "db")
+    if pool is None or not pool_full(pool) or behind(step.server, "db", pool):
         return None
-    grown = hold_growth(facts, step)
+    low_hold = facts.low(lambda server: hold_of(same_pool(server, "db", name)))
+    grown = grown_by(pool.hold_ms, low_hold)
     row = facts.resource("db-pool")
     conflicts = (
         ()
         if grown is not None and grown <= HOLD_GROWTH
         else ("connections are held longer at the limit than at low load, so something behind the pool may bind",)
     )
-    low_hold = facts.low(lambda server: hold_of(server.pools.get("db")))
-    hold = low_hold if low_hold is not None else pool.hold_ms
     found = _pool_evidence(facts, pool, grown, step)
-    summary = _pool_summary("The connection pool binds", "connections", pool, hold)
+    which = f" ({name.removeprefix('db-pool ')})" if name is not None else ""
+    uses = facts.low(lambda server: uses_of(same_pool(server, "db", name)))
+    hold = low_hold if low_hold is not None else pool.hold_ms
+    summary = _pool_summary(f"The connection pool binds{which}", "connections", pool, hold, uses)
     strength = (margin(pool_use(pool), POOL_FULL, 1.0) + (margin(-(grown or HOLD_GROWTH), -HOLD_GROWTH, -1.0))) / 2
     return Candidate(
         "pool", "db-pool", summary, "db-pool", ("threadpool", "db"), found, strength,
@@ -43,43 +57,36 @@ def connection_pool(facts: Facts, step: Step) -> Candidate | None:
 
 
 def _pool_evidence(facts: Facts, pool: PoolFigures, grown: float | None, step: Step) -> list[Evidence]:
-    found = [
-        evidence(
-            f"{_of(pool.busy)} of {_of(pool.size)} connections in use, {_of(pool.waiting)} requests waiting",
-            "probe.pool_busy",
-            pool_use(pool),
-            "share",
-            step,
-        ),
-    ]
+    text = f"{_of(pool.busy)} of {_of(pool.size)} connections in use, {_of(pool.waiting)} requests waiting"
+    found = [evidence(text, "probe.pool_busy", pool_use(pool), "share", step)]
     if grown is not None:
-        found.append(
-            evidence(
-                f"a connection is held {grown:.2f} times as long as at low load",
-                "probe.pool_hold",
-                grown,
-                "ratio",
-                step,
-            )
-        )
+        text = f"a connection is held {grown:.2f} times as long as at low load"
+        found.append(evidence(text, "probe.pool_hold", grown, "ratio", step))
+    return [*found, *_cpu_idle(facts, step)]
+
+
+def _cpu_idle(facts: Facts, step: Step) -> list[Evidence]:
     use = cpu_use(step, facts.machine)
-    if use is not None:
-        found.append(evidence(f"CPU running or runnable only {use:.0%}", "cpu.running+runnable", use, "share", step))
-    return found
+    if use is None:
+        return []
+    return [evidence(f"CPU running or runnable only {use:.0%}", "cpu.running+runnable", use, "share", step)]
 
 
-def _pool_summary(lead: str, members: str, pool: PoolFigures, hold_ms: float | None) -> str:
+def _pool_summary(lead: str, members: str, pool: PoolFigures, hold_ms: float | None, uses: float | None) -> str:
+    """Say how full it is, and the arithmetic of its ceiling; `uses` of it per request, at low load where known."""
     text = f"{lead}: {_of(pool.busy)} of {_of(pool.size)} {members} busy"
     if pool.waiting:
         text += f", {pool.waiting:.0f} requests waiting"
     size = pool.size
     if hold_ms is None or hold_ms <= 0 or size is None:
         return f"{text}."
-    per_request = pool.checkouts_per_request or 1.0
+    # A queue that grows counts more takers than finished requests, so the figure of the limit itself is too high.
+    per_request = uses or pool.checkouts_per_request or 1.0
+    per_request = 1.0 if abs(per_request - 1.0) <= ONE_EACH else per_request
     total = hold_ms * per_request
     text += f"; each is held {show_ms(hold_ms)}"
-    uses = f" x {per_request:.2f} per request" if abs(per_request - 1.0) > 0.02 else ""  # noqa: PLR2004 - prints the same
-    return f"{text}{uses}, so {size:g} / {show_ms(total)} = {1000 * size / total:.0f} requests/s."
+    factor = f" x {per_request:.2f} per request" if per_request != 1.0 else ""
+    return f"{text}{factor}, so {size:g} / {show_ms(total)} = {1000 * size / total:.0f} requests/s."
 
 
 @dataclass(frozen=True)
@@ -113,10 +120,6 @@ SLOTS = Bounded(
     "slots", "pool", "worker-slots", "worker-slots", "The worker slots bind", "slots", "probe.slots_busy",
     ("db", "db-pool", "downstream"),
 )  # fmt: skip
-LOCK = Bounded(
-    "lock", "lock", "python-lock", "lock", "A lock binds", "holders", "probe.lock_busy",
-    ("db", "db-pool", "threadpool", "executor", "worker-slots"),
-)  # fmt: skip
 
 
 def threadpool(facts: Facts, step: Step) -> Candidate | None:
@@ -130,42 +133,8 @@ def executor(facts: Facts, step: Step) -> Candidate | None:
 
 
 def client_pool(facts: Facts, step: Step) -> Candidate | None:
-    """pool/http-pool; io/downstream when the calls behind it take longer than at low load, so that it fills."""
-    pool = step.server.pools.get("http")
-    if pool is None or not pool_full(pool):
-        return None
-    then, now = facts.low(_call_ms), _call_ms(step.server)
-    if then is None or now is None or now < HOLD_GROWTH * then:
-        return _bounded(facts, step, CLIENTS)
-    peer = step.server.calls[0].name if step.server.calls else "a service"
-    text = f"a call takes {show_ms(now)}, {now / then:.1f} times as long as at low load ({show_ms(then)})"
-    summary = f"What the app calls binds: {peer}; {text}."
-    found = [evidence(text, "probe.http_s", now / then, "ratio", step)]
-    fed = ("http-pool", *CLIENTS.fed_by)
-    strength = margin(now / then, HOLD_GROWTH, 3.0)
-    return Candidate("io", "downstream", summary, "downstream", fed, found, strength, agrees=True)
-
-
-def _call_ms(server: ServerFigures) -> float | None:
-    if server.http_ms_per_request is None or not server.http_calls_per_request:
-        return None
-    return server.http_ms_per_request / server.http_calls_per_request
-
-
-def lock(facts: Facts, step: Step) -> Candidate | None:
-    """lock/python-lock, lock/file-lock: holders take turns; pool/admission-limit when the lock admits several."""
-    pool = step.server.pools.get("lock")
-    if pool is None or not pool_full(pool):
-        return None
-    held = {name: gate for name, gate in step.server.gates.items() if name.startswith("lock ")}
-    name = max(held, key=lambda key: held[key].waiting or 0.0, default="")
-    size = held[name].size if name else pool.size
-    if name.startswith("lock file "):
-        return _bounded(facts, step, replace(LOCK, cause="file-lock", lead=f"The file lock binds ({name[10:]})"))
-    if size is not None and size > 1:
-        lead = f"A semaphore binds ({name[5:]})"
-        return _bounded(facts, step, replace(LOCK, class_="pool", cause="admission-limit", lead=lead))
-    return _bounded(facts, step, replace(LOCK, lead=f"A lock binds ({name[5:]})" if name else LOCK.lead))
+    """pool/http-pool: every connection of an HTTP client out, and what it calls answers as fast as at low load."""
+    return _bounded(facts, step, CLIENTS)
 
 
 def worker_slots(facts: Facts, step: Step) -> Candidate | None:
@@ -173,28 +142,63 @@ def worker_slots(facts: Facts, step: Step) -> Candidate | None:
     return _bounded(facts, step, SLOTS) if slots_full(step.server) else None
 
 
-def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
-    pool = step.server.pools.get(kind.key)
-    if pool is None or not (pool_full(pool) or kind is SLOTS):
+REFUSED = 0.5
+"""Share of the failed responses that the door must have refused, to be what fails them."""
+
+DOOR = "worker-slots uvicorn limit_concurrency"
+
+
+def admission(facts: Facts, step: Step) -> Candidate | None:
+    """pool/admission-limit: uvicorn's `limit_concurrency` refuses what comes, and that is what fails."""
+    gate = step.server.gates.get(DOOR)
+    refused = gate.timeouts if gate is not None else None
+    if gate is None or not refused or refused < REFUSED * step.client.failed:
         return None
-    hold = facts.low(lambda server: hold_of(server.pools.get(kind.key)))
+    text = f"{refused:.0f} requests were refused, {step.client.failed} failed in all"
+    found = [evidence(text, "probe.slots_timeouts", refused, "requests", step), *_cpu_idle(facts, step)]
+    summary = (
+        f"uvicorn's limit_concurrency binds: it lets {_of(gate.size)} open connections in, idle ones of clients that "
+        f"keep them alive included, and {_of(gate.busy)} were open on average; {text} (503)."
+    )
+    use = margin(refused, REFUSED * step.client.failed, step.client.failed or 1.0)
+    return Candidate("pool", "admission-limit", summary, None, ("worker-slots", "db"), found, use, agrees=True)
+
+
+def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
+    name, pool = narrowest(step.server, kind.key)
+    if pool is None or not (pool_full(pool) or kind is SLOTS) or behind(step.server, kind.key, pool):
+        return None
+    hold = facts.low(lambda server: hold_of(same_pool(server, kind.key, name)))
+    grown = grown_by(pool.hold_ms, hold)
+    if grown is not None and grown >= HOLD_FOREIGN:
+        return None
     waiting = _of(_waiting(step, pool, kind))
     text = f"{_of(pool.busy)} of {_of(pool.size)} {kind.members} in use, {waiting} requests waiting"
-    found = [evidence(text, kind.signal, pool_use(pool), "share", step)]
-    use = cpu_use(step, facts.machine)
-    if use is not None:
-        found.append(evidence(f"CPU running or runnable only {use:.0%}", "cpu.running+runnable", use, "share", step))
+    found = [evidence(text, kind.signal, pool_use(pool), "share", step), *_cpu_idle(facts, step)]
+    doubt = f"its {kind.members} are held longer at the limit than at low load, so something behind it may bind"
     row = facts.resource(kind.resource)
+    uses = facts.low(lambda server: uses_of(same_pool(server, kind.key, name)))
+    which = f" ({name.partition(' ')[2]})" if name is not None and kind is not SLOTS else ""
     return Candidate(
         kind.class_,
         kind.cause,
-        _pool_summary(kind.lead, kind.members, pool, hold),
+        _pool_summary(kind.lead + which, kind.members, pool, hold, uses),
         kind.resource,
         kind.fed_by,
         found,
         margin(pool_use(pool), POOL_FULL, 1.0),
         agrees=row is not None and row.ceiling_rps is not None,
+        conflicts=(doubt,) if grown is not None and grown > HOLD_GROWTH else (),
     )
+
+
+def behind(server: ServerFigures, key: str, pool: PoolFigures) -> bool:
+    """Return True when another full pool is inside this one: of two nested ones the inner is held for less time."""
+    if pool.hold_ms is None:
+        return False
+    others = [narrowest(server, other)[1] for other in ("lock", "http", "db", "executor", "threadpool") if other != key]
+    holds = [other.hold_ms for other in others if other is not None and other.hold_ms is not None and pool_full(other)]
+    return any(hold < INNER_HOLD * pool.hold_ms for hold in holds)
 
 
 def _waiting(step: Step, pool: PoolFigures, kind: Bounded) -> float | None:

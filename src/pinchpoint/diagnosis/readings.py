@@ -31,6 +31,14 @@ def net_db_ms(server: ServerFigures) -> float | None:
     return max(0.0, server.db_ms_per_request - lag)
 
 
+def net_call_ms(server: ServerFigures) -> float | None:
+    """Time of one outgoing call without the loop's own lateness, like `net_db_ms`."""
+    if server.http_ms_per_request is None or not server.http_calls_per_request:
+        return None
+    lag = (server.loop_lag_ms or 0.0) * DB_LOOP_TURNS
+    return max(0.0, server.http_ms_per_request / server.http_calls_per_request - lag)
+
+
 def per_request_ms(cores: float | None, server: ServerFigures) -> float | None:
     """Turn cores of something into milliseconds of it per request."""
     return None if cores is None or not server.requests_rps else cores / server.requests_rps * 1000.0
@@ -46,10 +54,9 @@ def hold_of(pool: PoolFigures | None) -> float | None:
     return None if pool is None else pool.hold_ms
 
 
-def hold_growth(facts: Facts, step: Step) -> float | None:
-    """Return the holding time of a connection in the step over that at low load."""
-    pool = step.server.pools.get("db")
-    return grown_by(pool.hold_ms if pool else None, facts.low(lambda server: hold_of(server.pools.get("db"))))
+def uses_of(pool: PoolFigures | None) -> float | None:
+    """Return how often a request takes a member."""
+    return None if pool is None else pool.checkouts_per_request
 
 
 def db_growth(facts: Facts, step: Step) -> float | None:

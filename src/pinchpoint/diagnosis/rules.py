@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pinchpoint.diagnosis.cpu_causes import cpu_cause, gil_full
 from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
+from pinchpoint.diagnosis.lock_rules import downstream, file_lock, lock, sqlite_writer, thread_lock
 from pinchpoint.diagnosis.pool_rules import (
+    admission,
     client_pool,
     connection_pool,
     executor,
-    lock,
     threadpool,
     worker_slots,
 )
@@ -173,11 +174,16 @@ RULES: tuple[Rule, ...] = (
     database_on_loop,
     blocking_call,
     cpu,
+    sqlite_writer,
+    downstream,
+    file_lock,
     lock,
     client_pool,
     connection_pool,
+    thread_lock,
     executor,
     threadpool,
     worker_slots,
+    admission,
 )
 """Deepest first; a new class takes its place by what it is held behind."""

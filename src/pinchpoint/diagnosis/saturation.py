@@ -122,6 +122,36 @@ def pool_use(pool: PoolFigures | None) -> float | None:
     return min(1.0, pool.busy / pool.size)
 
 
+GATE_KINDS = {
+    "db": "db-pool ",
+    "slots": "worker-slots ",
+    "http": "http-pool ",
+    "executor": "executor ",
+    "lock": "lock ",
+}
+"""Kind of pool -> how the names of its gates begin."""
+
+
+def narrowest(server: ServerFigures, key: str) -> tuple[str | None, PoolFigures | None]:
+    """Return what most requests queue for among the full pools of a kind, with its name; else the kind's total.
+
+    The total of a full pool of 3 and an idle one of 100 looks nearly empty.
+    """
+    gates = {name: gate for name, gate in server.gates.items() if name.startswith(GATE_KINDS.get(key, "\0"))}
+    total = server.pools.get(key)
+    full = [name for name, gate in gates.items() if pool_full(gate)]
+    if len(gates) > 1 and full:
+        name = max(full, key=lambda one: gates[one].waiting or 0.0)
+        return name, gates[name]
+    return (next(iter(gates)) if len(gates) == 1 else None), total
+
+
+def same_pool(server: ServerFigures, key: str, name: str | None) -> PoolFigures | None:
+    """Return the figures in another step of what `narrowest` chose in one."""
+    alone = sum(one.startswith(GATE_KINDS.get(key, "\0")) for one in server.gates) <= 1
+    return server.pools.get(key) if alone or name is None else server.gates.get(name)
+
+
 def pool_full(pool: PoolFigures | None) -> bool:
     """Return True when the pool is in use throughout and requests wait for it."""
     use = pool_use(pool)
@@ -136,5 +166,5 @@ def saturated(step: Step, machine: Machine) -> bool:
         or (loop_use(server) or 0.0) >= LOOP_SATURATED
         or worker_full(server)
         or slots_full(server)
-        or any(pool_full(pool) for pool in server.pools.values())
+        or any(pool_full(pool) for pool in (*server.pools.values(), *server.gates.values()))
     )

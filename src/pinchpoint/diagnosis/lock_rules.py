@@ -1,0 +1,168 @@
+"""lock/*: holders take turns; pool/admission-limit where a semaphore admits several; io/downstream behind a call."""
+
+from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
+from pinchpoint.diagnosis.pool_rules import HOLD_GROWTH, behind
+from pinchpoint.diagnosis.readings import evidence, grown_by, hold_of, net_call_ms
+from pinchpoint.diagnosis.saturation import POOL_FULL, cpu_use, loop_threads, narrowest, pool_full, pool_use, slots_full
+from pinchpoint.diagnosis.words import ms as show_ms
+from pinchpoint.measures import PoolFigures, ServerFigures, Step
+from pinchpoint.records import BottleneckClass, Evidence
+
+CALLS_DOMINATE = 0.5
+"""Share of a request's time inside the app that makes the calls it sends the thing to look at."""
+
+HELD_UP = 0.5
+"""Calls that SQLite's lock holds up: on average, and as a share of the calls in progress."""
+
+FILE = "lock file "
+
+ALWAYS_WAITED_FOR = 1.0
+"""Mean number of requests waiting for a lock from which it is hardly ever free."""
+
+LOCKED_SHARE = 0.5
+"""Of the threads that are up to something, those that wait for a lock."""
+
+TAKING_TURNS = 2.0
+"""Threads per worker that do not wait although all are taken: one has the lock. More have a pool of their own."""
+
+OTHER_THREADS = 2.0
+"""Threads per worker that serve nobody, yet are never idle: the probe's, and the one that collects its figures."""
+
+FED = ("db", "db-pool", "threadpool", *FRONT)
+
+
+def _cpu_idle(facts: Facts, step: Step) -> list[Evidence]:
+    use = cpu_use(step, facts.machine)
+    if use is None:
+        return []
+    return [evidence(f"CPU running or runnable only {use:.0%}", "cpu.running+runnable", use, "share", step)]
+
+
+def lock(facts: Facts, step: Step) -> Candidate | None:
+    """lock/python-lock, lock/file-lock; pool/admission-limit when it admits several."""
+    name, gate = narrowest(step.server, "lock")
+    if gate is None or not pool_full(gate) or behind(step.server, "lock", gate):
+        return None
+    class_, cause, lead = _kind(name or "", gate)
+    row = facts.resource("lock")
+    found = [evidence(f"{_use(gate)}, {gate.waiting or 0.0:.3g} requests waiting", "probe.lock_busy", pool_use(gate),
+                      "share", step), *_cpu_idle(facts, step)]  # fmt: skip
+    return Candidate(
+        class_, cause, _summary(lead, gate), "lock", FED, found, margin(pool_use(gate), POOL_FULL, 1.0),
+        agrees=row is not None and row.ceiling_rps is not None,
+    )  # fmt: skip
+
+
+def file_lock(facts: Facts, step: Step) -> Candidate | None:
+    """lock/file-lock: somebody always waits for it, so it is always held; who holds it is not seen."""
+    server = step.server
+    gates = {name: gate for name, gate in server.gates.items() if name.startswith(FILE) and gate.size is None}
+    name = max(gates, key=lambda one: gates[one].waiting or 0.0, default=None)
+    waiting = gates[name].waiting if name is not None else None
+    if name is None or waiting is None or waiting < ALWAYS_WAITED_FOR:
+        return None
+    found = [evidence(f"{waiting:.3g} requests wait for it", "probe.lock_waiting", waiting, "requests", step)]
+    wait = f", {show_ms(gates[name].wait_ms)} each" if gates[name].wait_ms else ""
+    summary = f"A file lock binds ({name.removeprefix(FILE)}): {waiting:.3g} requests wait for it on average{wait}."
+    return Candidate(
+        "lock", "file-lock", summary, "lock", FED, [*found, *_cpu_idle(facts, step)],
+        margin(waiting, ALWAYS_WAITED_FOR, 2 * ALWAYS_WAITED_FOR), agrees=True,
+    )  # fmt: skip
+
+
+def _kind(name: str, gate: PoolFigures) -> tuple[BottleneckClass, str, str]:
+    if name.startswith(FILE):
+        return "lock", "file-lock", f"A file lock binds ({name.removeprefix(FILE)})"
+    which = f" ({name.removeprefix('lock ')})" if name else ""
+    if (gate.size or 0.0) > 1:
+        return "pool", "admission-limit", f"A semaphore binds{which}"
+    return "lock", "python-lock", f"A lock binds{which}"
+
+
+def _use(gate: PoolFigures) -> str:
+    if (gate.size or 0.0) > 1:
+        return f"{gate.busy or 0.0:.3g} of the {gate.size:g} it admits are inside"
+    return f"held {pool_use(gate) or 0.0:.0%} of the time"
+
+
+def _summary(lead: str, gate: PoolFigures) -> str:
+    """Its holding time is that of the limit: only there, where somebody always waits, are all holders counted."""
+    text = f"{lead}: {_use(gate)}, {gate.waiting or 0.0:.0f} requests wait"
+    if not gate.hold_ms or not gate.size:
+        return f"{text}."
+    rate = 1000 * gate.size / gate.hold_ms
+    return f"{text}; each holds it {show_ms(gate.hold_ms)}, so {gate.size:g} / {show_ms(gate.hold_ms)} = {rate:.0f}/s."
+
+
+def sqlite_writer(facts: Facts, step: Step) -> Candidate | None:
+    """lock/sqlite-writer: most database calls in progress sleep until the one writer is done."""
+    server = step.server
+    held_up, active = server.sqlite_busy, server.db_active
+    if not server.db_embedded or held_up is None or not active or held_up < HELD_UP or held_up < HELD_UP * active:
+        return None
+    share = min(1.0, held_up / active)
+    text = f"{held_up:.1f} of {active:.1f} calls in progress wait for SQLite's lock"
+    summary = (
+        f"SQLite's lock binds: it lets one writer in at a time, and {text}; between two tries they sleep, up to 0.1 s."
+    )
+    found = [evidence(text, "probe.sqlite_busy", share, "share", step), *_cpu_idle(facts, step)]
+    return Candidate("lock", "sqlite-writer", summary, "db", FED, found, margin(share, HELD_UP, 1.0), agrees=True)
+
+
+def thread_lock(facts: Facts, step: Step) -> Candidate | None:
+    """lock/python-lock of `threading`: all threads are taken, and all but one of them wait for a lock.
+
+    Seen from outside only, so never more than `ambiguous`: a queue between threads looks the same.
+    """
+    server = step.server
+    taken = _taken(server)
+    share = server.thread_states.get("lock")
+    if taken is None or share is None or share < LOCKED_SHARE:
+        return None
+    key, pool = taken
+    grown = grown_by(pool.hold_ms, facts.low(lambda figures: hold_of(figures.pools.get(key))))
+    busy, workers = pool.busy or 0.0, loop_threads(server)
+    waiting = share * (busy + OTHER_THREADS * workers)
+    if grown is None or grown < HOLD_GROWTH or busy - waiting > TAKING_TURNS * workers:
+        return None
+    text = f"{min(waiting, busy):.0f} of the {busy:.0f} busy threads wait for a lock"
+    summary = (
+        f"A lock between threads binds: {text}, one at a time goes on, and a request holds its thread {grown:.1f} "
+        "times as long as at low load. More threads would wait for the same lock."
+    )
+    found = [evidence(text, "threads.lock", share, "share", step), *_cpu_idle(facts, step)]
+    doubt = "the lock itself was not measured: a queue between threads, or a pool of one, looks the same from outside"
+    return Candidate(
+        "lock", "python-lock", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
+        conflicts=(doubt,),
+    )  # fmt: skip
+
+
+def _taken(server: ServerFigures) -> tuple[str, PoolFigures] | None:
+    """Return the kind of threads that requests queue for, and its figures."""
+    for key in ("threadpool", "executor", "slots"):
+        pool = server.pools.get(key)
+        if pool is not None and (slots_full(server) if key == "slots" else pool_full(pool)):
+            return key, pool
+    return None
+
+
+def downstream(facts: Facts, step: Step) -> Candidate | None:
+    """io/downstream: what the app calls answers later and later, and that is most of a request's time."""
+    server = step.server
+    then, now = facts.low(net_call_ms), net_call_ms(server)
+    spent, service = server.http_ms_per_request, server.service_ms
+    if then is None or now is None or spent is None or not service or now < HOLD_GROWTH * then:
+        return None
+    clients = narrowest(server, "http")[1]
+    # A client's full pool keeps requests from calling: then their time goes into its queue.
+    if spent < CALLS_DOMINATE * service and not pool_full(clients):
+        return None
+    peer = next((call.name.partition(" ")[2] for call in server.calls if call.name.startswith("http ")), "a service")
+    text = f"a call takes {show_ms(now)}, {now / then:.1f} times as long as at low load ({show_ms(then)})"
+    found = [evidence(text, "probe.http_s", now / then, "ratio", step), *_cpu_idle(facts, step)]
+    return Candidate(
+        "io", "downstream", f"What the app calls binds: {peer}; {text}.", "downstream",
+        ("http-pool", "lock", "db", "db-pool", "threadpool", *FRONT), found, margin(now / then, HOLD_GROWTH, 3.0),
+        agrees=True,
+    )  # fmt: skip
