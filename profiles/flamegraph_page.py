@@ -72,6 +72,10 @@ STYLE = """
 #SCOPE input{width:120px;background:#fff}
 #SCOPE button{background:#f2f3f5;cursor:pointer}
 #SCOPE .hits{white-space:nowrap}
+@media (max-width:700px){
+#SCOPE .controls{transform:translateY(56px)}
+#SCOPE .info{display:none}
+}
 @media (prefers-color-scheme:dark){
 #SCOPE{background:#16181c;color:#e6e8eb}
 #SCOPE .paper{fill:#16181c}

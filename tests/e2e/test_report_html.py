@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pinchpoint.recording import Recording
-from pinchpoint.records import Capacity, Diagnosis, TimeShares, Validity, Verdict
+from pinchpoint.records import Capacity, Diagnosis, Profile, TimeShares, Validity, Verdict
 from pinchpoint.report.write import write_reports
 from support.sample_run import sample_awaits, sample_diagnosis, sample_profiles, sample_recording, sample_run
 
@@ -188,3 +188,20 @@ def test_a_run_of_nothing_says_why_each_section_is_empty(tmp_path: Path, page: "
     assert opened.errors == []
     assert page.locator("p:has-text('Not shown:')").count() == 10
     assert page.locator(".js-plotly-plot").count() == 0
+
+
+def test_where_requests_wait_the_await_graph_stands_open(tmp_path: Path, page: "Page") -> None:
+    """A pool binds: code that runs shows little of it."""
+    (tmp_path / "profiles").mkdir()
+    awaits = Profile("profile-limit", 0, "await", 1900, "profiles/a.folded", "profiles/a.svg")
+    profiles = [*sample_profiles(), awaits]
+    for one in profiles:
+        (tmp_path / str(one.svg)).write_text(SVG)
+    recording = sample_recording(tmp_path)
+    Opened(
+        page, write_reports(tmp_path, recording, sample_run(), sample_diagnosis(), profiles, sample_awaits())["html"]
+    )
+
+    assert page.locator("#flames details[open] summary").all_inner_texts() == [
+        "Awaits near the limit · all workers · 1,900 samples"
+    ]

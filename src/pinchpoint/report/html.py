@@ -20,6 +20,8 @@ LIMIT_PHASE = "profile-limit"
 CEILING_BAR_SPAN = 4.0
 """Ceilings beyond this multiple of the lowest fill the bar: near walls matter, and a far one would flatten the rest."""
 
+WAITING = frozenset({"io", "pool", "lock", "undetermined"})
+"""Classes whose requests wait, where code that runs shows little."""
 PARTS_SHOWN = 9
 KIND_WORDS = {"cpu": "CPU", "gil": "GIL", "wall": "Wall clock", "await": "Awaits"}
 PHASE_WORDS = {"profile-baseline": "at low load", LIMIT_PHASE: "near the limit"}
@@ -130,12 +132,14 @@ def _shares(time: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flames(report: dict[str, Any], graphs: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the flame graphs, those near the limit first; only the first CPU one of them stands open."""
+    """Return the flame graphs, those near the limit first; only the one that shows what binds stands open."""
     shown = [profile for profile in report["profiles"] if profile["svg"] in graphs]
     order = {LIMIT_PHASE: 0}
     kinds = {"cpu": 0, "gil": 1, "await": 2, "wall": 3}
     shown.sort(key=lambda one: (order.get(one["phase"], 1), kinds.get(one["kind"], 4), one["pid"]))
-    opened = next((one for one in shown if one["phase"] == LIMIT_PHASE and one["kind"] == "cpu"), None)
+    near = {one["kind"]: one for one in reversed(shown) if one["phase"] == LIMIT_PHASE}
+    waits = report["verdict"]["class"] in WAITING and "await" in near
+    opened = near.get("await" if waits else "cpu")
     return [
         {
             "title": f"{KIND_WORDS[one['kind']]} {PHASE_WORDS.get(one['phase'], one['phase'])}",
