@@ -73,7 +73,7 @@ STYLE = """
 #SCOPE button{background:#f2f3f5;cursor:pointer}
 #SCOPE .hits{white-space:nowrap}
 @media (max-width:700px){
-#SCOPE .controls{transform:translateY(56px)}
+#SCOPE .controls{transform:translateY(60px)}
 #SCOPE .info{display:none}
 }
 @media (prefers-color-scheme:dark){
