@@ -222,8 +222,9 @@ class Task:
 
     def __del__(self) -> None:
         """Whoever was cancelled waits no longer."""
-        if self._waiting is not None:
-            HOOK.safely(self._gave_up, self._waiting)
+        waiting = getattr(self, "_waiting", None)  # it may not have been made to the end
+        if waiting is not None:
+            HOOK.safely(self._gave_up, waiting)
 
     def _gave_up(self, waiting: Crowd) -> None:
         at = _now()

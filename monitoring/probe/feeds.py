@@ -13,6 +13,9 @@ _HTTP = "http "
 _SHARED = (ROUTE, _HTTP)
 """Fed by several hooks. One that could not be hooked at all may not be in use, and leaves them to the others."""
 
+_IF_SEEN = ("worker-slots gthread", "worker-slots hypercorn")
+"""Servers whose slots are a thread pool; with another server in the process there are none to miss."""
+
 FEEDS: "dict[str, tuple[str, ...]]" = {
     "requests": (ROUTE,),
     "wsgi requests": (ROUTE, "worker-slots "),
@@ -47,5 +50,5 @@ def void(row: str) -> bool:
 
 
 def incomplete(kind: str) -> bool:
-    """Say whether the sums over all rows of a kind are unavailable."""
-    return any(row.startswith(kind + " ") for row in _void)
+    """Say whether rows of a kind may be missing, so that there is no sum over all; void ones make it NaN anyway."""
+    return any(row.startswith(kind + " ") and row not in _IF_SEEN for row in _void)

@@ -83,7 +83,7 @@ def _say(name: str, error: Exception) -> None:
 
 def _note(name: str, state: float) -> None:
     """Publish whether a module is hooked: one row, however many hooks it has, and 0 if any of them failed."""
-    if name not in _STATES:
+    if name not in _STATES and all(hook.name != name for hook in RUNTIME.hooks):  # its own row says it
         HOOK_ROWS.add(name, lambda _at: (_STATES[name],))
     _STATES[name] = min(state, _STATES.get(name, 1.0))
 

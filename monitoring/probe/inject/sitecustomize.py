@@ -29,7 +29,7 @@ def _load_probe() -> None:
     module.install()
 
 
-def _leave_path() -> list:
+def _leave_path() -> "list[str]":
     """Take this folder off sys.path; return what comes behind it: whatever stands before us may have called us."""
     here = [number for number, entry in enumerate(sys.path) if entry and os.path.abspath(entry) == _HERE]  # noqa: PTH100
     behind = sys.path[here[0] + 1 :] if here else list(sys.path)
@@ -38,7 +38,7 @@ def _leave_path() -> list:
     return [entry for entry in behind if entry in sys.path]
 
 
-def _chain(path: list) -> None:
+def _chain(path: "list[str]") -> None:
     """Run the next `sitecustomize`; its errors are the user's own, and `site` reports them as it always does."""
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is None or spec.loader is None:

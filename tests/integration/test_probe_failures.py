@@ -1,0 +1,286 @@
+"""Every hook, made to fail inside a real server: requests do not notice, one line says so, its figures are gone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pinchpoint.monitoring.injection import probe_environment
+from pinchpoint.monitoring.pages import PageReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SUPPORT = Path(__file__).resolve().parent.parent / "support"
+DEADLINE_S = 20.0
+PUBLISHED_S = 0.015
+"""Between two pages; the zygote asks for more of them than usual."""
+BOOM = "def boom(*args, **kwargs): raise LookupError('broken by a test')\nimport sys\n"
+REQUESTS = ("requests_", "responses_", "inflight", "service_s", "handler_")
+POOLED = ("slots_", "executor_", "http_pool_", "lock_", "pool_")
+CALLS = ("db_", "http_calls", "http_s", "http_active", "http_errors")
+HTTP = CALLS[1:]
+
+
+def fails(module: str, name: str) -> str:
+    """Return the code that makes a function of the probe raise."""
+    return f"{BOOM}sys.modules['_pinchpoint_probe.{module}'].{name} = boom"
+
+
+def spoilt(module: str, name: str) -> str:
+    """Return the code that puts something of the wrong type into the probe's figures."""
+    return f"{BOOM}sys.modules['_pinchpoint_probe.{module}'].{name} = None"
+
+
+ASGI_CASES = [
+    # hook, what breaks, which fields go
+    ("requests", spoilt("asgi", "REQUESTS.starts"), REQUESTS),
+    ("requests", spoilt("asgi", "REQUESTS.cpu_s"), REQUESTS),
+    ("requests", fails("asgi", "row_of") + "\nsys.modules['_pinchpoint_probe.asgi'].ROWS = {}", REQUESTS),
+    ("requests", fails("asgi", "HOOK._fill"), REQUESTS),
+    ("request queue", spoilt("asgi", "REQUESTS.queue_s"), ("queue_",)),
+    ("request queue", fails("asgi", "Requests.all_timed"), ("queue_",)),
+    ("request queue", fails("asgi", "QUEUE_HOOK._fill"), ("queue_",)),
+    ("uvicorn limit_concurrency", fails("asgi_servers", "LIMIT.enter"), ("slots_",)),
+    ("uvicorn limit_concurrency", fails("asgi_servers", "LIMIT.leave"), ("slots_",)),
+    ("uvicorn limit_concurrency", fails("asgi_servers", "LIMIT_HOOK._fill"), ("slots_",)),
+    ("event loop", spoilt("loop", "WATCH.lag_s"), ("loop_",)),
+    ("event loop", spoilt("loop", "WATCH.busy._state"), ("loop_",)),
+    ("event loop", fails("loop", "HOOK._fill"), ("loop_",)),
+    ("await profile", fails("awaits", "follow"), ()),
+    ("await profile", spoilt("awaits", "PROFILE._mean_cost_s"), ()),
+    ("await profile", fails("awaits", "HOOK._fill"), ()),
+    ("routes", fails("routes", "HOOK._fill"), ()),
+    ("threadpool", spoilt("limiter", "TOKENS.busy"), ("tokens_",)),
+    ("threadpool", spoilt("limiter", "TOKENS.taken"), ("tokens_",)),
+    ("threadpool", fails("limiter", "HOOK._fill"), ("tokens_",)),
+    ("executors", fails("executors", "Task.__init__"), ("executor_",)),
+    ("executors", fails("executors", "HOOK._fill"), ("executor_",)),
+    ("gates", fails("pool", "_got"), POOLED),
+    ("gates", fails("gates", "HOOK._fill"), POOLED),
+    ("calls", fails("database", "_add") + "\nsys.modules['_pinchpoint_probe.peers'].HOOK._fill = boom", CALLS),
+    ("httpx", fails("httpx_client", "_arrive"), (*HTTP, "http_pool_")),
+    ("httpx", fails("httpx_client", "_admitted"), (*HTTP, "http_pool_")),
+    ("httpx", fails("httpx_client", "_answered"), (*HTTP, "http_pool_")),
+    ("httpx", fails("httpx_client", "HOOK._fill"), (*HTTP, "http_pool_")),
+    ("urllib3", fails("urllib3_client", "_arrive"), (*HTTP, "http_pool_")),
+    ("urllib3", fails("urllib3_client", "peer"), (*HTTP, "http_pool_")),
+    ("urllib3", fails("urllib3_client", "_leave"), (*HTTP, "http_pool_")),
+    ("aiohttp", fails("aiohttp_client", "_arrive"), (*HTTP, "http_pool_")),
+    ("aiohttp", fails("aiohttp_client", "_admitted"), (*HTTP, "http_pool_")),
+    ("http.client", fails("stdlib_client", "_begin"), HTTP),
+    ("http.client", fails("stdlib_client", "_answered"), HTTP),
+    ("smtplib", fails("mail", "_enter"), ()),
+    ("smtplib", fails("mail", "_name"), ()),
+    ("asyncio locks", fails("locks", "_contended"), ("lock_",)),
+    ("asyncio locks", fails("locks", "Watched.ask"), ("lock_",)),
+    ("file locks", fails("blocking_locks", "_ask"), ("lock_",)),
+    ("threading semaphores", fails("blocking_locks", "_ask_thread"), ("lock_",)),
+]
+WSGI_CASES = [
+    ("wsgi requests", fails("wsgi", "REQUESTS.enter"), (*REQUESTS, "queue_", "slots_")),
+    ("wsgi requests", fails("wsgi", "REQUESTS.leave"), (*REQUESTS, "queue_", "slots_")),
+    ("wsgi requests", fails("wsgi", "REQUESTS.add_step"), (*REQUESTS, "queue_", "slots_")),
+    ("wsgi requests", fails("wsgi", "HOOK._fill"), (*REQUESTS, "queue_", "slots_")),
+    ("wsgi requests", fails("wsgi_servers", "_Task._start"), (*REQUESTS, "queue_", "slots_")),
+    ("frameworks", fails("frameworks", "_note_flask.__code__") + ".__code__", ()),
+    (
+        "executors",
+        fails("executors", "Pool.size") + "\nsys.modules['_pinchpoint_probe.executors'].Task = boom",
+        ("executor_",),
+    ),
+]
+
+
+class Zygote:
+    """Forks servers that have imported everything."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.folder = folder
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(SUPPORT)])}
+        command = [sys.executable, str(SUPPORT / "zygote.py"), kind]
+        with (folder / "zygote.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=probe_environment(folder / "pages", environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    @contextlib.contextmanager
+    def serving(self, name: str) -> Iterator[Server]:
+        """Start a server, and stop it."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        log = self.folder / f"{name}.log"
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{port} {log}\n")
+        self._process.stdin.flush()
+        server = Server(port, int(self._process.stdout.readline()), log, PageReader(self.folder / "pages"))
+        try:
+            yield server
+        finally:
+            os.kill(server.pid, signal.SIGKILL)
+            server.reader.close()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+class Server:
+    """A server, its log, and its page."""
+
+    def __init__(self, port: int, pid: int, log: Path, reader: PageReader) -> None:
+        self.port = port
+        self.pid = pid
+        self.log = log
+        self.reader = reader
+
+    def ask(self, path: str, body: str | None = None) -> tuple[int, bytes]:
+        """Return status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        connection.request("GET" if body is None else "POST", path, body)
+        answer = connection.getresponse()
+        found = answer.status, answer.read()
+        connection.close()
+        return found
+
+    def answers(self) -> list[tuple[int, bytes]]:
+        """Return what the app says to all there is to ask."""
+        return [self.ask(path) for path in ("/", "/everything", "/stream", "/missing", "/boom", "/everything", "/")]
+
+    def shown(self) -> tuple[set[str], dict[str, dict[str, dict[str, float]]]]:
+        """Return the fields that are available and the tables, published from now on."""
+        called = time.monotonic()
+
+        def look() -> Any:
+            page = self.reader.read().get(self.pid)
+            # Tables come with every fifth page.
+            return page if page is not None and page.published_s > called + 5 * PUBLISHED_S else None
+
+        fields = set(wait_for(look).fields)
+        return fields, self.reader.tables(self.pid) or {}
+
+
+def wait_for(look: Callable[[], Any]) -> Any:
+    """Return what `look` finds, or fail at the deadline."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(OSError):
+            found = look()
+            if found:
+                return found
+        time.sleep(0.005)
+    return pytest.fail("nothing came before the deadline")
+
+
+@pytest.fixture(scope="module")
+def zygotes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zygote]]:
+    """Start one for each kind of app."""
+    both = {kind: Zygote(kind, tmp_path_factory.mktemp(kind)) for kind in ("asgi", "wsgi")}
+    yield both
+    for zygote in both.values():
+        zygote.close()
+
+
+CASES = [("asgi", *case) for case in ASGI_CASES] + [("wsgi", *case) for case in WSGI_CASES]
+
+
+@pytest.mark.parametrize(
+    ("kind", "hook", "code", "gone"),
+    CASES,
+    ids=[f"{number}-{case[0]}-{case[1]}" for number, case in enumerate(CASES)],
+)
+def test_a_hook_that_fails_breaks_no_request(
+    zygotes: dict[str, Zygote], request: pytest.FixtureRequest, kind: str, hook: str, code: str, gone: tuple[str, ...]
+) -> None:
+    """Answers stay the same, one line is logged, its fields are gone, and all others are still there."""
+    with zygotes[kind].serving(request.node.callspec.id.split("-")[0]) as server:
+        wait_for(lambda: server.ask("/"))
+        healthy = server.answers()
+        fields, tables = server.shown()
+        assert {row["state"] for row in tables["hooks"].values()} == {1}
+        assert server.ask("/break", code) == (200, b"broken")
+        answers = [server.answers(), server.answers()]
+        left, tables = server.shown()
+        log = server.log.read_text()
+
+    assert answers == [healthy, healthy]
+    assert [status for status, _ in healthy] == [200, 200, 200, 404, 500, 200, 200]
+    (line,) = [line for line in log.splitlines() if "pinchpoint" in line]
+    assert line.startswith(f"pinchpoint probe: {hook} switched off: ")
+    assert log.count("Traceback") == 3
+    assert fields - left == {field for field in fields if field.startswith(gone)}
+    assert {name for name, row in tables["hooks"].items() if not row["state"]} == {hook}
+
+
+UNHOOKED = """
+import importlib
+from _pinchpoint_probe import targets
+def boom(_module): raise LookupError("broken by a test")
+for hooks in reversed(list(targets.HOOKS.values())):  # locks first: others import asyncio
+    for ours, function in hooks:
+        if not {some!r} or ours in {some!r}:
+            setattr(importlib.import_module("_pinchpoint_probe." + ours), function, boom)
+"""
+CLIENTS = {
+    "httpx_client": "httpx",
+    "urllib3_client": "urllib3",
+    "aiohttp_client": "aiohttp",
+    "stdlib_client": "http.client",
+    "mail": "smtplib",
+    "limiter": "threadpool",
+    "executors": "executors",
+    "locks": "asyncio locks",
+}
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_when_nothing_can_be_hooked_the_app_serves_as_without_the_probe(tmp_path: Path, kind: str) -> None:
+    """Each module whose hook raises is imported all the same, with one line; without a server there is no page."""
+    (tmp_path / "sitecustomize.py").write_text(UNHOOKED.format(some=()))
+    zygote = Zygote(kind, tmp_path)
+    with zygote.serving("log") as server:
+        wait_for(lambda: server.ask("/"))
+        answers = [status for status, _ in server.answers()]
+    zygote.close()
+
+    lines = (tmp_path / "zygote.log").read_text().splitlines()
+    assert answers == [200, 200, 200, 404, 500, 200, 200]
+    assert len(lines) > 3
+    assert len(lines) == len(set(lines))
+    assert [line for line in lines if not line.startswith("pinchpoint probe: ") or " not hooked: " not in line] == []
+    assert list((tmp_path / "pages").glob("*.page")) == []
+
+
+def test_what_cannot_be_hooked_is_unavailable_and_the_rest_is_there(tmp_path: Path) -> None:
+    """Clients and locks whose modules changed have no figures, not even zeros; rows of the page say so."""
+    (tmp_path / "sitecustomize.py").write_text(UNHOOKED.format(some=tuple(CLIENTS)))
+    zygote = Zygote("asgi", tmp_path)
+    with zygote.serving("log") as server:
+        wait_for(lambda: server.ask("/"))
+        answers = [status for status, _ in server.answers()]
+        fields, tables = server.shown()
+    zygote.close()
+
+    off = {name for name, row in tables["hooks"].items() if not row["state"]}
+    assert answers == [200, 200, 200, 404, 500, 200, 200]
+    assert off & set(CLIENTS.values()) == set(CLIENTS.values())
+    assert {"httpcore._async.http11", "urllib3.connection", "anyio._backends._asyncio", "asyncio.locks"} <= off
+    assert {field for field in fields if field.startswith(("http_", "tokens_", "executor_", "lock_"))} == set()
+    assert {"requests_done", "loop_busy_s", "pool_wait_s", "db_s", "slots_taken", "queue_s"} <= fields
