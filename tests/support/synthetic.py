@@ -130,6 +130,8 @@ class Synthetic:
         self.look(busy, rate * truth.blocked_ms / 1000 / truth.workers, waits_for_gil)
         if truth.probe:
             self.publish(flow, rate, busy)
+        tokens = min(truth.tokens * truth.workers, flow.inflight) if flow.queue_at == "turns" else rate * 0.002
+        self.look_at_threads(tokens, max(0.0, tokens - 1))
         self.sample()
 
     def look(self, busy: float, blocked: float, futex: float) -> None:
@@ -139,6 +141,13 @@ class Synthetic:
         for name, share in (("idle", 1 - busy), ("sleep", min(blocked, busy)), ("futex", futex), ("running", running)):
             looks[name] = looks.get(name, 0.0) + 5 * share
         looks["samples"] = looks.get("samples", 0.0) + 5
+
+    def look_at_threads(self, busy: float, locked: float) -> None:
+        """Count two looks at all threads: the serving ones, and two that are never idle."""
+        threads = self.state.threads
+        for name, count in (("lock", locked), ("sleep", busy - locked + 1), ("other", 1.0)):
+            threads[name] = threads.get(name, 0.0) + 2 * count
+        threads["samples"] = threads.get("samples", 0.0) + 2 * (busy + 2)
 
     def publish(self, flow: Flow, rate: float, busy: float) -> None:
         """Advance the probe counters of all workers together."""
@@ -162,15 +171,53 @@ class Synthetic:
             }  # fmt: skip
         if truth.db_ms:
             grow |= {"db_s": inside["db"], "db_active_s": inside["db"], "db_calls": rate}
+        grow |= self.services(flow, rate)
         for name, size, ms in truth.held:
-            busy_now = min(size * truth.workers, rate * ms / 1000)
-            waiting = max(0.0, flow.inflight - busy_now) if flow.queue_at == name else 0.0
-            grow |= {
-                f"{name}_busy_s": busy_now, f"{name}_waiting_s": waiting, f"{name}_wait_s": waiting,
-                f"{name}_hold_s": busy_now, f"{name}_taken": rate,
-            }  # fmt: skip
+            grow |= self.pool(flow, rate, name, size * truth.workers, ms)
+        if truth.file_lock_ms:
+            self.gate("lock file /data/journal", {"waiting_s": self.backlog(flow, "file"), "taken": rate})
+        if truth.wide_gate:
+            figures = {name.removeprefix("lock_"): value for name, value in grow.items() if name.startswith("lock_")}
+            self.gate("lock asyncio.Semaphore narrow.py:1", figures, size=truth.held[0][1])
+            self.gate("lock asyncio.Semaphore wide.py:1", {"busy_s": 0.1, "hold_s": 0.1, "taken": rate}, size=1000)
         for name, per_second in grow.items():
             self.state.probe[name] = self.state.probe.get(name, 0.0) + per_second * TICK_S
+
+    def backlog(self, flow: Flow, where: str) -> float:
+        """Return how many requests queue there, besides the one that is served."""
+        return max(0.0, flow.inflight - 1) if flow.queue_at == where else 0.0
+
+    def services(self, flow: Flow, rate: float) -> dict[str, float]:
+        """Return what calls to a service and SQLite's writer add: their queues form inside the calls."""
+        truth, found = self.truth, {}
+        if truth.call_ms:
+            pooled = min([size for name, size, _ in truth.held if name == "http_pool"], default=1e9)
+            active = min(pooled, rate * truth.call_ms / 1000 + self.backlog(flow, "downstream"))
+            found |= {"http_s": active, "http_active_s": active, "http_calls": rate}
+        if truth.writer_ms:
+            held_up = min(7.0, self.backlog(flow, "sqlite"))
+            found |= {"db_s": held_up + 0.05, "db_active_s": held_up + 0.05, "db_calls": rate, "sqlite_busy_s": held_up}
+        return found
+
+    def pool(self, flow: Flow, rate: float, name: str, size: float, ms: float) -> dict[str, float]:
+        """Return what a pool of some kind adds; it fills when its holders queue for what is inside it."""
+        inner = {"slots": ("sqlite", "file"), "http_pool": ("downstream",), "lock": ("db-pool",)}.get(name, ())
+        held = rate * ms / 1000
+        inside = held + (self.backlog(flow, flow.queue_at) if flow.queue_at in inner else 0.0)
+        busy = min(size, inside)
+        waiting = max(0.0, flow.inflight - busy) if flow.queue_at == name else inside - busy
+        # Holders of a lock are counted only while somebody waits.
+        seen = 0.2 if name == "lock" and waiting < 1 else 1.0
+        return {
+            f"{name}_busy_s": busy * seen, f"{name}_waiting_s": waiting, f"{name}_wait_s": waiting,
+            f"{name}_hold_s": busy * seen, f"{name}_taken": rate * seen,
+        }  # fmt: skip
+
+    def gate(self, name: str, per_second: dict[str, float], size: float | None = None) -> None:
+        """Advance one row of the gates table."""
+        columns = self.state.gates.setdefault(name, {} if size is None else {"size": size})
+        for column, value in per_second.items():
+            columns[column] = columns.get(column, 0.0) + value * TICK_S
 
     def inside(self, flow: Flow, rate: float) -> dict[str, float]:
         """Mean numbers inside each box; the backlog stands in front of the binding one, inside those around it."""
@@ -183,6 +230,9 @@ class Synthetic:
         if truth.token_ms is not None:
             found["tokens"] = min(truth.tokens * truth.workers, rate * truth.token_ms / 1000)
             found["tokens_waiting"] = backlog if flow.queue_at == "threadpool" else 0.0
+            if flow.queue_at == "turns":
+                found["tokens"] = min(truth.tokens * truth.workers, flow.inflight)
+                found["tokens_waiting"] = flow.inflight - found["tokens"]
         if truth.hold_ms is None:
             return found
         size = truth.pool_size * truth.workers
@@ -222,7 +272,15 @@ class Synthetic:
     def master(self) -> dict[str, Any]:
         """The idle parent."""
         row = self.worker(-1)
-        return row | {"pid": 100, "role": "master", "cpu_s": 0.2, "runq_s": 0.0, "loop_cpu_s": None, "probe": None}
+        return row | {
+            "pid": 100,
+            "role": "master",
+            "cpu_s": 0.2,
+            "runq_s": 0.0,
+            "loop_cpu_s": None,
+            "probe": None,
+            "tables": None,
+        }
 
     def worker(self, index: int) -> dict[str, Any]:
         """One worker's row: an equal part of everything."""
@@ -238,7 +296,7 @@ class Synthetic:
                 probe["pool_size"] = truth.pool_size
             if truth.token_ms is not None:
                 probe["tokens_total"] = truth.tokens
-            if truth.db_ms:
+            if truth.db_ms or truth.writer_ms:
                 probe["db_embedded"] = float(truth.db_embedded)
         second = len(self.samples) % 10 == 0
         # Arenas and caches fill over the first few thousand requests, then stay.
@@ -252,6 +310,8 @@ class Synthetic:
             "threads": 4, "fds": 20, "rss_bytes": int(memory + 1e7), "pss_bytes": int(memory) if second else None,
             "ctx_voluntary": 0, "ctx_involuntary": 0, "major_faults": 0, "read_bytes": 0, "write_bytes": 0,
             "probe": probe, "probe_age_s": 0.03 if probe else None,
+            "tables": {"gates": {name: dict(columns) for name, columns in state.gates.items()}} if probe else None,
+            "thread_states": {name: round(count) for name, count in state.threads.items()},
         }  # fmt: skip
 
     # --- the client's side ------------------------------------------------------------------------------------------

@@ -23,6 +23,17 @@ class Truth:
     tokens: float = 40
     held: tuple[tuple[str, float, float], ...] = ()
     """Other pools: prefix among the page's fields (`slots`), size in each worker, ms held per request."""
+    call_ms: float = 0.0
+    """Calls to a service; 0: none."""
+    call_slots: float = INFINITE
+    """What that service serves at once."""
+    writer_ms: float = 0.0
+    """SQLite's one writer is at it for so long."""
+    file_lock_ms: float = 0.0
+    thread_lock_ms: float = 0.0
+    """Held by one of the threads that the tokens stand for; not watched."""
+    wide_gate: bool = False
+    """Another semaphore, of 1,000 and idle, beside whatever is held."""
     wsgi: bool = False
     """Served by threads, without an event loop."""
     leak_bytes: float = 0.0
@@ -63,6 +74,12 @@ class Truth:
             found["loop"] = 1000 * self.workers / (self.loop_cpu_ms + self.off_cpu_ms)
         for name, size, ms in self.held:
             found[name] = 1000 * size * self.workers / ms
+        for name, ms, size in (
+            ("downstream", self.call_ms, self.call_slots), ("sqlite", self.writer_ms, 1),
+            ("file", self.file_lock_ms, 1), ("turns", self.thread_lock_ms, 1),
+        ):  # fmt: skip
+            if ms:
+                found[name] = 1000 * size / ms
         if self.hold_ms is not None:
             found["db-pool"] = 1000 * self.pool_size * self.workers / self.hold_ms
         if self.token_ms is not None:
@@ -88,6 +105,8 @@ class State:
     host_busy: float = 500.0
     probe: dict[str, float] = field(default_factory=dict)
     looks: dict[str, float] = field(default_factory=dict)
+    threads: dict[str, float] = field(default_factory=dict)
+    gates: dict[str, dict[str, float]] = field(default_factory=dict)
     psi: float = 0.0
     collector: float = 0.0
     requests: float = 0.0
@@ -143,6 +162,20 @@ TRUTHS: dict[str, tuple[Truth, str, str]] = {
     "http-pool": (replace(HEALTHY, held=(("http_pool", 10, 60.0),)), "pool", "http-pool"),
     "executor": (replace(HEALTHY, held=(("executor", 6, 40.0),)), "pool", "threadpool"),
     "python-lock": (replace(HEALTHY, held=(("lock", 1, 10.0),)), "lock", "python-lock"),
+    "semaphore": (replace(HEALTHY, held=(("lock", 3, 40.0),)), "pool", "admission-limit"),
+    "narrow-semaphore-beside-a-wide-one": (
+        replace(HEALTHY, held=(("lock", 3, 40.0),), wide_gate=True), "pool", "admission-limit",
+    ),
+    "pool-inside-a-semaphore": (
+        replace(HEALTHY, hold_ms=40.0, pool_size=4, held=(("lock", 40, 41.0),)), "pool", "db-pool",
+    ),
+    "file-lock": (Truth(wsgi=True, file_lock_ms=10.0, held=(("slots", 8, 10.5),)), "lock", "file-lock"),
+    "sqlite-writer": (Truth(wsgi=True, writer_ms=10.0, held=(("slots", 8, 10.5),)), "lock", "sqlite-writer"),
+    "thread-lock": (replace(HEALTHY, token_ms=10.5, thread_lock_ms=10.0), "lock", "python-lock"),
+    "downstream": (replace(HEALTHY, call_ms=40.0, call_slots=4), "io", "downstream"),
+    "downstream-behind-a-pool": (
+        replace(HEALTHY, call_ms=40.0, call_slots=4, held=(("http_pool", 50, 40.0),)), "io", "downstream",
+    ),
     "not-reached": (replace(HEALTHY, loop_cpu_ms=0.05, hold_ms=None, highest_rps=2000), "none", "not-saturated"),
     "generator-bound": (
         replace(HEALTHY, loop_cpu_ms=0.1, hold_ms=None, generator_max_rps=1500), "generator", "generator-bound",
