@@ -34,9 +34,14 @@ def create_app():
     return app
 """
 ASGI = """
+import asyncio
+four = asyncio.Semaphore(4)
+
 async def app(scope, receive, send):
     if scope["type"] != "http":
         return
+    async with four:
+        await asyncio.sleep(0.02)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 """
@@ -45,7 +50,10 @@ UVICORN = (sys.executable, "-m", "uvicorn", "plain:app", "--no-access-log", "--l
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with a Flask factory and a plain ASGI app."""
+    """Return a folder with a Flask factory and a plain ASGI app.
+
+    Both serve 200 requests/s at most, so that a busy machine's generator is not the first to break.
+    """
     (tmp_path / "shop.py").write_text(FLASK)
     (tmp_path / "plain.py").write_text(ASGI)
     return tmp_path

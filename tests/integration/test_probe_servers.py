@@ -22,6 +22,8 @@ DEADLINE_S = 20.0
 HOLD_S = 0.05
 UVICORN = ("-m", "uvicorn", "probe_app:app", "--log-level", "warning", "--port", "{port}")
 GUNICORN = ("-m", "gunicorn", "probe_app:app", "--bind", "127.0.0.1:{port}", "--log-level", "warning")
+GRACE = ("--graceful-timeout", "1")
+"""gunicorn 27's `asgi` worker misses a SIGTERM that comes while it starts, with the probe and without."""
 
 
 class Server:
@@ -135,17 +137,6 @@ def test_pool_figures_are_those_the_requests_saw(uvicorn: Server) -> None:
     assert before.fields["db_embedded"] == 1
 
 
-def test_requests_in_flight_are_those_the_clients_wait_for(uvicorn: Server) -> None:
-    """Little's law: the integral of requests in flight is the sum of their times."""
-    before = uvicorn.page(lambda fields: fields["inflight"] == 0)
-    answers = uvicorn.get_all(*[f"/pool?hold_s={2 * HOLD_S}"] * 8, "/missing")
-    grown = _grown(before, uvicorn.page(lambda fields: fields["inflight"] == 0))
-    assert grown("inflight_s") == pytest.approx(grown("service_s"))
-    assert grown("inflight_s") == pytest.approx(sum(seconds for _, _, seconds in answers), rel=0.05)
-    assert (grown("requests_started"), grown("requests_done")) == (9, 9)
-    assert (grown("responses_4xx"), grown("responses_5xx")) == (1, 0)
-
-
 def test_a_blocked_loop_is_seen_while_it_is_blocked(uvicorn: Server) -> None:
     """The page is fresh in the middle of it, and the busy share is the truth afterwards."""
     before = uvicorn.page(lambda fields: fields["inflight"] == 0)
@@ -179,15 +170,6 @@ def test_threadpool_tokens_are_counted(uvicorn: Server) -> None:
     assert grown("tokens_wait_s") == pytest.approx(2 * 0.3, rel=0.35)
 
 
-def test_uvloop_has_lateness_but_no_busy_share(tmp_path: Path) -> None:
-    """What cannot be measured is left out."""
-    pytest.importorskip("uvloop")
-    with serving(tmp_path, (*UVICORN, "--loop", "uvloop")) as server:
-        fields = server.page(lambda fields: fields["loop_lag_n"] > 0).fields
-    assert fields["loop_kind"] == 2
-    assert "loop_busy_s" not in fields
-
-
 @pytest.mark.parametrize(
     ("worker", "preload"),
     [("uvicorn_worker.UvicornWorker", ()), ("uvicorn_worker.UvicornWorker", ("--preload",)), ("asgi", ())],
@@ -196,19 +178,10 @@ def test_gunicorns_workers_have_pages_and_its_master_has_none(
     tmp_path: Path, worker: str, preload: tuple[str, ...]
 ) -> None:
     """Also when the app was loaded before the fork; each worker counts its own requests."""
-    with serving(tmp_path, (*GUNICORN, "--workers", "2", "--worker-class", worker, *preload)) as server:
+    with serving(tmp_path, (*GUNICORN, "--workers", "2", "--worker-class", worker, *GRACE, *preload)) as server:
         pids = {server.get_all("/")[0][1]["pid"] for _ in range(20)}
         pages = wait_for(lambda: (pages := server.reader.read()) and pids <= set(pages) and pages)
         master = int(Path(f"/proc/{next(iter(pids))}/stat").read_text().rpartition(")")[2].split()[1])
         wait_for(lambda: sum(page.fields["requests_done"] for page in server.reader.read().values()) >= 21)
     assert master not in pages
     assert len(pages) <= 2
-
-
-def test_a_broken_hook_breaks_no_request(tmp_path: Path) -> None:
-    """One line in the log, its fields gone, the others there."""
-    with serving(tmp_path, (*UVICORN, "--loop", "asyncio"), PROBE_APP_BREAK="1") as server:
-        assert [status for status, _, _ in server.get_all("/", "/", "/")] == [200, 200, 200]
-        fields = server.page(lambda fields: "loop_busy_s" in fields and "inflight" not in fields).fields
-        assert "requests_done" not in fields
-        assert server.log.read_text().count("pinchpoint probe:") == 1

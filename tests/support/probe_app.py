@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import sys
 import time
-from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy import text
@@ -12,10 +10,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 app = FastAPI()
 engine = create_async_engine(os.environ["PROBE_APP_DATABASE"], pool_size=2, max_overflow=0)
-
-if "PROBE_APP_BREAK" in os.environ:
-    broken: Any = sys.modules["_pinchpoint_probe.asgi"]
-    broken.REQUESTS.starts = None
 
 
 @app.get("/")
