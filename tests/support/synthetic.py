@@ -189,7 +189,8 @@ class Synthetic:
 
     def services(self, flow: Flow, rate: float) -> dict[str, float]:
         """Return what calls to a service and SQLite's writer add: their queues form inside the calls."""
-        truth, found = self.truth, {}
+        truth = self.truth
+        found: dict[str, float] = {}
         if truth.call_ms:
             pooled = min([size for name, size, _ in truth.held if name == "http_pool"], default=1e9)
             active = min(pooled, rate * truth.call_ms / 1000 + self.backlog(flow, "downstream"))

@@ -33,7 +33,7 @@ from pinchpoint.diagnosis.saturation import (
 )
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
-from pinchpoint.measures import ServerFigures, Step
+from pinchpoint.measures import PeerFigures, ServerFigures, Step
 from pinchpoint.records import Evidence
 
 STORM_ERRORS = 0.5
@@ -54,6 +54,10 @@ def _storm(facts: Facts, step: Step, use: Callable[[Step], float | None]) -> boo
     return step.goodput_rps < STORM_GOODPUT * held.goodput_rps and prior < STORM_PRIOR_USE
 
 
+ON_LOOP_MOST = 1.05
+"""Calls in progress per loop up to which they may all be the loop's own."""
+
+
 def blocking_call(facts: Facts, step: Step) -> Candidate | None:
     """blocking/sync-call: the loop is busy all the time, yet its thread neither runs nor wants to."""
     server = step.server
@@ -66,6 +70,11 @@ def blocking_call(facts: Facts, step: Step) -> Candidate | None:
         f"A blocking call inside the event loop binds{cost}. The loop is busy {server.loop_busy:.0%} of the time, but "
         f"stands still without using CPU for {server.loop_blocked:.0%}; every other request waits behind it."
     )
+    peer = _called_on_loop(server)
+    if peer is not None and peer.call_ms is not None:
+        text = f"calls to {peer.name} fill it: {show_ms(peer.call_ms)} each, one at a time"
+        found.insert(2, evidence(text, "probe.calls", peer.active, "calls", step))
+        summary += f" The call goes to {peer.name}."
     row = facts.resource("loop")
     strength = (margin(server.loop_busy, LOOP_SATURATED, 1.0) + margin(server.loop_blocked, BLOCKED_SHARE, 0.9)) / 2
     return Candidate(
@@ -78,6 +87,16 @@ def blocking_call(facts: Facts, step: Step) -> Candidate | None:
         strength,
         agrees=row is not None,
     )
+
+
+def _called_on_loop(server: ServerFigures) -> PeerFigures | None:
+    """Return whom the loop's thread waits for: most of the blocked time, and one at a time, unlike awaited ones."""
+    loops = loop_threads(server)
+    stuck = (server.loop_blocked or 0.0) * loops
+    for peer in server.calls:
+        if peer.active is not None and BLOCKED_SHARE * stuck <= peer.active <= ON_LOOP_MOST * loops:
+            return peer
+    return None
 
 
 def _blocking_evidence(server: ServerFigures, busy: float, stuck: float, step: Step) -> list[Evidence]:
