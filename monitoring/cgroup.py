@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from pinchpoint.monitoring.procfs import NS_PER_S, DescriptorBudget, KeptFile, number_after, read_once
 
@@ -23,6 +23,8 @@ _US_PER_S = 1e6
 _UNLIMITED_BYTES = 1 << 60
 """Version 1 writes "no limit" as the largest page-aligned number (2^63 - 4096); no machine has an exbibyte."""
 _MOUNT_FIELDS = 5
+SLOW_EVERY = 5
+"""Memory is read every so many times and stands in between: the kernel adds it up over all cores when asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,15 @@ def parse_memory_use(usage: bytes, stat: bytes, version: int) -> int | None:
     return max(int(word) - inactive, 0) if word.isdigit() and inactive is not None else None
 
 
+class _Memory(TypedDict):
+    """The figures of a `CgroupRow` that are read less often."""
+
+    memory_bytes: int | None
+    oom_kills: int | None
+    memory_limit_hits: int | None
+    memory_high_hits: int | None
+
+
 class CgroupReader:
     """Reads the limits and pressure of the control groups that one process is in."""
 
@@ -159,6 +170,8 @@ class CgroupReader:
         self._memory_stat = _keep(memory_folder, "memory.stat", budget)
         self._oom = _keep(memory_folder, "memory.oom_control" if v1 else "memory.events", budget)
         self._failcnt = _keep(memory_folder, "memory.failcnt", budget) if v1 else None
+        self._reads = 0
+        self._slow: _Memory | None = None
 
     def read(self) -> CgroupRow | None:
         """Return the figures now; None when no control group is to be seen."""
@@ -167,16 +180,27 @@ class CgroupReader:
         periods, throttled, throttled_s = parse_throttling(
             _text(self._cpu_stat), self._cpu.version if self._cpu is not None else 2
         )
-        version = self._memory.version if self._memory is not None else 2
-        events = b"\n" + _text(self._oom)
-        hits = number_after(b"\n" + _text(self._failcnt), b"\n") if version == 1 else number_after(events, b"\nmax ")
+        if self._slow is None or self._reads % SLOW_EVERY == 0:
+            self._slow = self._read_memory()
+        self._reads += 1
         return {
-            "version": self._cpu.version if self._cpu is not None else version,
+            "version": self._cpu.version if self._cpu is not None else self._memory_version(),
             "cpu_limit_cores": self._cpu_limit,
             "periods": periods,
             "throttled_periods": throttled,
             "throttled_s": throttled_s,
             "memory_limit_bytes": self._memory_limit,
+            **self._slow,
+        }
+
+    def _memory_version(self) -> int:
+        return self._memory.version if self._memory is not None else 2
+
+    def _read_memory(self) -> _Memory:
+        version = self._memory_version()
+        events = b"\n" + _text(self._oom)
+        hits = number_after(b"\n" + _text(self._failcnt), b"\n") if version == 1 else number_after(events, b"\nmax ")
+        return {
             "memory_bytes": parse_memory_use(_text(self._usage), _text(self._memory_stat), version),
             "oom_kills": number_after(events, b"\noom_kill "),
             "memory_limit_hits": hits,

@@ -24,6 +24,9 @@ _SNMP = (b"RetransSegs", b"ActiveOpens", b"PassiveOpens", b"AttemptFails")
 class _Slow(TypedDict):
     """The figures of a `HostRow` that are read less often."""
 
+    psi_us: dict[str, int] | None
+    memory_total_bytes: int
+    memory_available_bytes: int
     swap_in_pages: int | None
     swap_out_pages: int | None
     net_rx_bytes: int | None
@@ -144,8 +147,8 @@ def _available_bytes(meminfo: bytes) -> int:
 class HostReader:
     """Reads the machine's figures; those of the network from the namespace the target lives in.
 
-    CPU, pressure and memory are read every time; what costs more and says less (network, swap, disk) every fifth time,
-    and stands in between.
+    CPU is read every time; what costs more and says less (pressure, memory, network, swap, disk) every fifth time, and
+    stands in between.
     """
 
     def __init__(self, pid: int, budget: DescriptorBudget) -> None:
@@ -165,7 +168,6 @@ class HostReader:
     def read(self, listen: tuple[int, int | None] | None) -> HostRow:
         """Return the figures now; `listen` is (length, limit) of the target's accept queue."""
         cpu = parse_cpu_times(self._stat.read() or b"")
-        memory = self._meminfo.read() or b""
         if self._slow is None or self._reads % SLOW_EVERY == 0:
             self._slow = self._read_slow()
         self._reads += 1
@@ -174,9 +176,6 @@ class HostReader:
             "cpu_iowait_s": cpu.iowait_s,
             "cpu_steal_s": cpu.steal_s,
             "per_cpu_busy_s": cpu.per_cpu_busy_s,
-            "psi_us": self._read_pressure(),
-            "memory_total_bytes": (number_after(memory, b"MemTotal:") or 0) * 1024,
-            "memory_available_bytes": _available_bytes(memory),
             **self._slow,
             "listen_queue": listen[0] if listen else None,
             "listen_limit": listen[1] if listen else None,
@@ -185,12 +184,16 @@ class HostReader:
         }
 
     def _read_slow(self) -> _Slow:
+        memory = self._meminfo.read() or b""
         vmstat, dev = self._vmstat.read() or b"", self._dev.read() or b""
         traffic = parse_traffic(dev)
         netstat = parse_counter_table(self._netstat.read() or b"", b"TcpExt", _NETSTAT)
         snmp = parse_counter_table(self._snmp.read() or b"", b"Tcp", _SNMP)
         disk = parse_disk(self._diskstats.read() or b"", self._device.encode()) if self._device is not None else None
         return {
+            "psi_us": self._read_pressure(),
+            "memory_total_bytes": (number_after(memory, b"MemTotal:") or 0) * 1024,
+            "memory_available_bytes": _available_bytes(memory),
             "swap_in_pages": number_after(vmstat, b"\npswpin "),
             "swap_out_pages": number_after(vmstat, b"\npswpout "),
             "net_rx_bytes": traffic[0] if traffic else None,

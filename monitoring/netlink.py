@@ -15,10 +15,14 @@ TCP_LISTEN = 10
 _SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_DUMP_REQUEST = 0x301
+_NLM_F_REQUEST = 0x1
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _INET_REQUEST = struct.Struct("=BBBBI2s2s32sI8s")
 """struct inet_diag_req_v2: family, protocol, extensions, pad, states, two ports, addresses, device, cookie."""
+_EXACT_REQUEST = struct.Struct("=BBBBI48s")
+"""The same, its ports, addresses, device and cookie as one struct inet_diag_sockid."""
+_ALL_STATES = 0xFFFFFFFF
 _UNIX_REQUEST = struct.Struct("=BBHIIIII")
 """struct unix_diag_req: family, protocol, pad, states, inode, what to show, cookie."""
 _TIMEOUT_S = 0.05
@@ -43,13 +47,18 @@ def tcp_request(family: int, states: int, port: int = 0) -> bytes:
     return _message(body)
 
 
+def tcp_exact_request(family: int, identity: bytes) -> bytes:
+    """Return the message asking for one TCP socket, by the `idiag_id` of an earlier answer; no end follows it."""
+    return _message(_EXACT_REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES, identity), _NLM_F_REQUEST)
+
+
 def unix_request(states: int, show: int) -> bytes:
     """Return the message that asks for the unix sockets in any of `states`, with what `show` (a mask) says."""
     return _message(_UNIX_REQUEST.pack(socket.AF_UNIX, 0, 0, states, 0, show, ANY_COOKIE, ANY_COOKIE))
 
 
-def _message(body: bytes) -> bytes:
-    return HEADER.pack(HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP_REQUEST, 1, 0) + body
+def _message(body: bytes, flags: int = _NLM_F_DUMP_REQUEST) -> bytes:
+    return HEADER.pack(HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + body
 
 
 def ask(netlink: socket.socket, request: bytes) -> Iterator[bytes]:

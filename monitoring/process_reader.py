@@ -18,7 +18,7 @@ from pinchpoint.monitoring.thread_states import LOOP_STATE, ThreadStates
 from pinchpoint.monitoring.threads import LoopWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pinchpoint.monitoring.sockets import SocketPeers
     from pinchpoint.rows import ProcessRow
@@ -44,8 +44,8 @@ class PageLike(Protocol):
         """`time.monotonic()` of the last write."""
 
     @property
-    def fields(self) -> Mapping[str, float]:
-        """Available fields, by the names of `monitoring/probe/layout.py`."""
+    def fields(self) -> dict[str, float]:
+        """Available fields, by the names of `monitoring/probe/layout.py`; nobody changes them."""
 
 
 class ProcessReader:
@@ -69,6 +69,9 @@ class ProcessReader:
         self._states = ThreadStates(pid, self._clocks, budget, sockets, timer) if sockets is not None else None
         self._stopped = False
         self._published_s = -1.0
+        self._looked_page: PageLike | None = None
+        self._named = False
+        self._rests: bool | None = None
         self._ticks = 0
         self._fds: int | None = None
         self._io_bytes: tuple[int | None, int | None] = (None, None)
@@ -82,21 +85,32 @@ class ProcessReader:
 
     def look(self, page: PageLike | None, *, threads: bool, loop: bool) -> None:
         """Look once at what the threads are doing: all of them, the loop's (or the leader's), or both."""
-        states, watch = self._states, self._follow_loop(page)
-        named = page is not None and "loop_tid" in page.fields
-        if states is not None and named:
-            states.mark_loop(watch.tid)
+        states, watch = self._states, self._watch
+        if watch is None or page is not self._looked_page:
+            watch = self._use_page(page)
         if states is not None and threads:
-            states.look(resting=self._resting(page), stopped=self._stopped)
+            states.look(resting=self._rests, stopped=self._stopped)
+            if self._rests:
+                self._rests = False  # nothing newer was published by the next look
         if not loop:
             return
         state = None
         if states is not None:
             state = states.state_of(watch.tid) if threads else states.look_at(watch.tid, stopped=self._stopped)
         if state is None:
-            watch.look(has_loop=named)
+            watch.look(has_loop=self._named)
         else:
             watch.record(LOOP_STATE.get(state, state))
+
+    def _use_page(self, page: PageLike | None) -> LoopWatch:
+        """Take from a page, once, what the looks until the next one need to know."""
+        self._looked_page = page
+        watch = self._follow_loop(page)
+        self._named = page is not None and "loop_tid" in page.fields
+        if self._states is not None and self._named:
+            self._states.mark_loop(watch.tid)
+        self._rests = self._resting(page)
+        return watch
 
     def _resting(self, page: PageLike | None) -> bool | None:
         """Say whether the process published, since the last look, that no request was in flight."""
@@ -138,7 +152,7 @@ class ProcessReader:
             "major_faults": stat.major_faults,
             "read_bytes": self._io_bytes[0],
             "write_bytes": self._io_bytes[1],
-            "probe": dict(page.fields) if page is not None else None,
+            "probe": page.fields if page is not None else None,
             "probe_age_s": max(t_s - page.published_s, 0.0) if page is not None else None,
         }
         if self._states is not None:

@@ -8,6 +8,7 @@ at a time would otherwise be met in step.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -34,6 +35,29 @@ TREE_INTERVAL_S = 1.0
 _GOLDEN = 0.6180339887
 """Multiples of the golden ratio, modulo 1, are the evenest spread without a period (Weyl sequence)."""
 _JOIN_TIMEOUT_S = 5.0
+
+
+class _Halt:
+    """Cuts a wait short. An Event makes a lock for every wait, at three times the cost, forty times a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._set = False
+
+    def set(self) -> None:
+        """End the wait in progress and all later ones."""
+        self._set = True
+        with contextlib.suppress(RuntimeError):  # a second time
+            self._lock.release()
+
+    def is_set(self) -> bool:
+        """Say whether `set` was called."""
+        return self._set
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait; True as soon as it is set. For one thread."""
+        return self._set or self._lock.acquire(timeout=timeout_s)
 
 
 class Sampler:
@@ -68,7 +92,7 @@ class Sampler:
         clock: Callable[[], float] = time.monotonic,
         waiter: Callable[[float], bool] | None = None,
     ) -> None:
-        self._stop = threading.Event()
+        self._stop = _Halt()
         self._pages = pages
         self._sink = sink
         self._interval_s = interval_s

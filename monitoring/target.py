@@ -60,6 +60,7 @@ class Target:
         self._replaced: list[ProcessReader] = []
         self._roles: dict[int, str] = {}
         self._pages: Mapping[int, PageLike] = {}
+        self._serving: set[int] = set()
         self._last: dict[int, ProcessRow] = {}
         self._ended_cpu_s = 0.0
         self._births = self._ticks = self._refreshes = 0
@@ -96,14 +97,15 @@ class Target:
     def use_pages(self, pages: Mapping[int, PageLike]) -> bool:
         """Take the newest probe pages; says whether they come from a process that is not known yet."""
         fresh = bool(pages.keys() - self._pages.keys() - self._members.keys())
-        serving_before = {pid for pid, page in self._pages.items() if _serves(page)}
         self._pages = pages
-        if {pid for pid, page in pages.items() if _serves(page)} != serving_before:
+        serving = {pid for pid, page in pages.items() if _serves(page)}
+        if serving != self._serving:
+            self._serving = serving
             self._assign()
         return fresh
 
     def _assign(self) -> None:
-        self._roles = assign_roles(self._members, [pid for pid, page in self._pages.items() if _serves(page)])
+        self._roles = assign_roles(self._members, self._serving)
 
     def look(self, *, threads: bool) -> None:
         """Look at what each worker's loop thread is doing, and at all threads of every process."""

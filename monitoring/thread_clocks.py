@@ -31,6 +31,7 @@ class ThreadClock:
         "_status",
         "_status_path",
         "gone",
+        "moved",
         "run_ns",
         "slices",
         "switches",
@@ -49,18 +50,22 @@ class ThreadClock:
         self.run_ns = self.wait_ns = self.slices = 0
         self.switches: tuple[int, int] | None = None
         self.gone = False
+        self.moved = False
+        """Between the last two reads."""
 
     def read(self) -> bool:
         """Read the clock again; says whether it moved. A thread that is gone keeps its last figures."""
         data = self._schedstat.read()
         if data == self._raw:
+            self.moved = False
             return False
         clock = parse_schedstat(data) if data is not None else None
         if clock is None:
-            self.gone = True
+            self.gone, self.moved = True, False
             return False
         self._raw = data
         self.run_ns, self.wait_ns, self.slices = clock
+        self.moved = True
         return True
 
     def read_switches(self) -> None:

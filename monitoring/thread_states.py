@@ -1,7 +1,8 @@
 """What every thread of a process is doing, looked at twenty times a second from outside (METHOD §3.2).
 
 A thread that was not put on a CPU since its last look, and slept then, still sleeps at the same place: one read of 0.4
-us. Otherwise its system call tells. A thread that has rested for a second is looked at less often; if it has not moved
+us. Otherwise its system call tells; and of a thread that is busy between two rests, the same call as before says so
+without a look at its clock. A thread that has rested for a second is looked at less often; if it has not moved
 meanwhile, it rested at every look left out, and they are counted.
 
 Whether a futex is a lock or the place where a pool thread waits for work cannot be told from the address: idle threads
@@ -34,6 +35,7 @@ LOOP_STATE = {"runnable": "running", "gil": "futex", "lock": "futex"}
 """How the loop's own states call these; the others have the same name."""
 OTHER_PEERS = "(other)"
 _PEERS_MAX = 50
+_NAMES = (*AWAKE, "gil", "lock", "sleep", "socket", "disk", "idle", "other", SAMPLES)
 _REST_AFTER = 20
 _REST_EVERY = 4
 _RETRY_EVERY = 20
@@ -123,7 +125,7 @@ class ThreadStates:
         self._descriptors = Descriptors(pid, sockets)
         self._image = Image(pid)
         self._looks: dict[int, ThreadLook] = {}
-        self._counts: dict[str, int] = {}
+        self._counts = dict.fromkeys(_NAMES, 0)
         self._peers: dict[str, int] = {}
         self._places: set[int] = set()
         self._loop_tid: int | None = None
@@ -182,11 +184,11 @@ class ThreadStates:
 
         Without an interpreter in the process there is no GIL to wait for, and no count of it.
         """
-        if not self.readable or not self._counts:
+        if not self.readable or not self._counts[SAMPLES]:
             return None
-        names = (*AWAKE, *(("gil",) if self._gil_known else ()), "lock", "sleep", "socket", "disk", "idle", "other")
-        found = {name: self._counts.get(name, 0) for name in names}
-        found[SAMPLES] = sum(found.values())
+        found = dict(self._counts)
+        if not self._gil_known:
+            found[SAMPLES] -= found.pop("gil")
         return found
 
     def peers(self) -> dict[str, int] | None:
@@ -209,13 +211,20 @@ class ThreadStates:
 
     def _see(self, look: ThreadLook, now_s: float, stopped: bool) -> None:
         """Find out what a thread does; at rest or asleep and not moved since, it does what it did."""
-        look.clock.read()
         clock = look.clock
+        data = None
+        if clock.moved and not look.still and look.state in _TELLING and not stopped:
+            data = look.call()
+            if data is not None and data == look.last:
+                look.moved_s = look.seen_s = now_s
+                return
+        clock.read()
         look.still = clock.run_ns == look.run_ns and clock.wait_ns == look.wait_ns and look.last is not None
         if look.still and look.state == "idle" and not stopped:
             look.seen_s = now_s
             return
-        data = look.call()
+        if data is None:
+            data = look.call()
         if data is None:
             self.readable = bool(self.readable)
             look.state = "other"
@@ -295,7 +304,8 @@ class ThreadStates:
         looks = 1 + (look.owed if look.still else 0)
         look.owed = 0
         look.rested = look.rested + 1 if look.state == "idle" and look.still else 0
-        self._counts[look.state] = self._counts.get(look.state, 0) + looks
+        self._counts[look.state] += looks
+        self._counts[SAMPLES] += looks
         if look.peer is not None:
             peer = look.peer if look.peer in self._peers or len(self._peers) < _PEERS_MAX else OTHER_PEERS
             self._peers[peer] = self._peers.get(peer, 0) + looks

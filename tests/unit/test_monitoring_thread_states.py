@@ -55,8 +55,11 @@ class _Clock:
 
     def __init__(self, tid: int) -> None:
         self.tid, self.run_ns, self.wait_ns, self.slices = tid, 0, 0, 1
+        self.moved = False
+        self.reads = 0
 
     def read(self) -> bool:
+        self.reads += 1
         return False
 
 
@@ -161,3 +164,19 @@ def test_a_stopped_process_does_nothing_it_seems_to_do(monkeypatch: pytest.Monke
     counts = threads.states.counts()
     assert counts is not None
     assert (counts["other"], counts["samples"]) == (1, 1)
+
+
+def test_a_thread_busy_between_two_rests_is_told_by_its_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector's ticks know that its clock moves; the look saves reading it."""
+    threads = _Threads(monkeypatch, 1)
+    threads.calls = {1: b"232 0x5 0x7f 0x3 0xffffffff 0x0 0x0 0x7ffd 0x7f91\n"}
+    clock = threads.clocks.alive[1]
+    threads.look()
+    for _ in range(10):
+        threads.move(1, 0.001)
+        clock.moved = True
+        assert threads.look() == {"idle": 1, "samples": 1}
+
+    assert clock.reads == 1
+    threads.calls = {1: b"230 0x1 0x1 0x7f 0x0 0x0 0x0 0x7ffd 0x7f91\n"}
+    assert threads.look() == {"sleep": 1, "samples": 1}
