@@ -214,7 +214,7 @@ def test_every_kind_of_end_is_counted_once(servers: dict[str, Server], name: str
     hung_up = server.done(before["requests_done"] + 7)
     assert hung_up["service_s"] - before["service_s"] < 6 * HOLD_S
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.sendall(b"GET /hold/5 HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /hold/5?seconds=0.6 HTTP/1.1\r\nHost: x\r\n\r\n")
         server.figures(lambda fields: fields["inflight"] == 1)
     after = server.done(before["requests_done"] + 8)
     assert after["requests_started"] == after["requests_done"] == before["requests_done"] + 8

@@ -25,9 +25,9 @@ async def ready() -> dict[str, int]:
 
 
 @app.get("/hold/{item_id}")
-async def hold(item_id: int) -> dict[str, int]:
+async def hold(item_id: int, seconds: float = HOLD_S) -> dict[str, int]:
     """Answer after a while."""
-    await asyncio.sleep(HOLD_S)
+    await asyncio.sleep(seconds)
     return {"id": item_id}
 
 
