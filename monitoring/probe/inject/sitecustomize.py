@@ -29,12 +29,18 @@ def _load_probe() -> None:
     module.install()
 
 
+def _is_here(entry: str) -> bool:
+    try:
+        return os.path.abspath(entry) == _HERE  # noqa: PTH100
+    except OSError:  # relative to a working directory that is gone
+        return False
+
+
 def _leave_path() -> "list[str]":
     """Take this folder off sys.path; return what comes behind it: whatever stands before us may have called us."""
-    here = [number for number, entry in enumerate(sys.path) if entry and os.path.abspath(entry) == _HERE]  # noqa: PTH100
-    behind = sys.path[here[0] + 1 :] if here else list(sys.path)
-    for number in reversed(here):
-        del sys.path[number]
+    here = [number for number, entry in enumerate(sys.path) if entry and _is_here(entry)]
+    behind = sys.path[here[0] + 1 :] if here else sys.path
+    sys.path[:] = [entry for number, entry in enumerate(sys.path) if number not in here]
     return [entry for entry in behind if entry in sys.path]
 
 
@@ -48,11 +54,7 @@ def _chain(path: "list[str]") -> None:
     spec.loader.exec_module(module)
 
 
-_BEHIND = list(sys.path)
-try:
-    _BEHIND = _leave_path()
-except Exception as error:  # a working directory that is gone
-    sys.stderr.write("pinchpoint probe: still on sys.path: %r\n" % (error,))
+_BEHIND = _leave_path()
 if sys.version_info >= _OLDEST and "_pinchpoint_probe" not in sys.modules:
     try:
         _load_probe()
