@@ -63,7 +63,9 @@ def test_a_fault_is_named_from_its_signals(tmp_path: Path, fault: str, verdict: 
     folder = tmp_path / "runs" / "latest"
     assert json.loads((folder / "label.json").read_text()) == {"fault": fault}
     assert fault not in json.dumps(load_recording(folder).settings)
-    assert all(fault not in (folder / name).read_text() for name in ("events.jsonl", "server.jsonl", "client-0.jsonl"))
+    signals = "".join((folder / name).read_text() for name in ("events.jsonl", "server.jsonl", "client-0.jsonl"))
+    # The probe calls every app's pool of connections `db-pool NAME`.
+    assert fault not in signals.replace('"db-pool ', "")
 
 
 @pytest.mark.timeout(120)
@@ -87,7 +89,7 @@ def test_the_users_model_presses_with_populations(tmp_path: Path) -> None:
     locustfile.write_text(
         "from locust import FastHttpUser, constant, task\n"
         "class Impatient(FastHttpUser):\n"
-        "    wait_time = constant(0.01)\n"
+        "    wait_time = constant(0.1)\n"
         "    @task\n"
         "    def root(self):\n"
         "        self.client.get('/')\n"
