@@ -41,8 +41,8 @@ _LOADED = ("ramp", "search")
 _CAPACITY = ("baseline", *_LOADED)
 LOW_SHARE = 0.6
 """Steps up to this share of the limit are low load: above, requests start to queue."""
-BEYOND = 1.25
-"""Steps that broke up to this multiple of the limit: the same queue, only longer, and three times as many looks."""
+BEYOND = 1.5
+"""Steps that broke up to this multiple of the limit, overload included: the same queue, only longer, and more looks."""
 PLACES = 12
 """Places told; all others are rare."""
 _ALL_WORKERS = 0
@@ -204,7 +204,8 @@ def _ends(recording: Recording) -> tuple[list[tuple[float, float]], list[tuple[f
     tried = sorted((step for step in steps if step["phase"] in _CAPACITY), key=_load)
     held = [step for step in tried if step.get("passed")]
     broke = [step for step in tried if not step.get("passed") and (not held or _load(step) > _load(held[-1]))]
-    limit = [step for step in broke if _load(step) <= BEYOND * _load(broke[0])] or held[-1:]
+    over = [*broke, *(step for step in steps if step["phase"] == "overload" and not step.get("passed"))]
+    limit = [step for step in over if broke and _load(step) <= BEYOND * _load(broke[0])] or held[-1:]
     bound = LOW_SHARE * _load(limit[0]) if limit else 0.0
     calm = [*held, *(step for step in steps if step["phase"] == "profile-baseline")]
     low = [step for step in calm if _load(step) <= bound] or held[:1]

@@ -18,8 +18,11 @@ PILED_UP = 5.0
 DOMINANT = 0.5
 """Half of the requests' waiting: nothing else can be larger."""
 
-MIN_MET = 50
-"""Requests met waiting, below which a share of one half could be a third."""
+SURE = 2.58
+"""Standard deviations by which a share must lie above one half: 99 %, for requests met independently."""
+
+MIN_MET = 20
+"""Requests met waiting, below which nothing is said: chance moves a share by a fifth."""
 
 WORTH_TELLING = 0.1
 
@@ -64,11 +67,13 @@ def awaited(facts: Facts) -> Candidate | None:
     limit, awaits = facts.ladder.limit, facts.awaits
     if limit is None or awaits is None or not facts.ladder.reached or not piled_up(limit):
         return None
-    if sum(awaits.met_limit.values()) < MIN_MET:
-        return None
     kind, share = next(iter(awaits.overall().items()), ("", 0.0))
     named = CAUSE_OF_KIND.get(kind)
-    if named is None or share < DOMINANT or _contradicted(facts, limit, awaits, kind, named, share):
+    if (
+        named is None
+        or not _dominant(share, sum(awaits.met_limit.values()))
+        or _contradicted(facts, limit, awaits, kind, named, share)
+    ):
         return None
     place = next((one for one in awaits.places if one.kind == kind), None)
     text = f"{share:.0%} of the requests that wait inside the app wait for {named.what}"
@@ -85,6 +90,10 @@ def awaited(facts: Facts) -> Candidate | None:
         conflicts=(f"{kind}: seen only in what requests await; its own use was not measured, or does not show it",),
         place=place,
     )
+
+
+def _dominant(share: float, met: int) -> bool:
+    return met >= MIN_MET and share - SURE * (share * (1 - share) / met) ** 0.5 >= DOMINANT
 
 
 def piled_up(step: Step) -> bool:
@@ -139,13 +148,18 @@ def told(facts: Facts) -> str:
     awaits = facts.awaits
     if awaits is None or sum(awaits.met_limit.values()) < MIN_MET:
         return ""
-    parts = [
-        f"{share:.0%} {_WORDS.get(kind, f'for {kind}')}"
-        f"{_where(next((one for one in awaits.places if one.kind == kind), None))}"
-        for kind, share in awaits.overall().items()
-        if share >= WORTH_TELLING
-    ]
+    parts = []
+    for kind, share in awaits.overall().items():
+        place = next((one for one in awaits.places if one.kind == kind), None)
+        if share >= WORTH_TELLING:
+            parts.append(f"{share:.0%} {_words(kind, place)}{_where(place)}")
     return ", ".join(parts)
+
+
+def _words(kind: str, place: AwaitPlace | None) -> str:
+    if place is not None and place.via is not None and place.via.startswith("Condition."):
+        return "for a condition to be notified"
+    return _WORDS.get(kind, f"for {kind}")
 
 
 _WORDS = {
@@ -165,6 +179,17 @@ _WORDS = {
     "network": "at a socket",
     "other": "for something of the app's own",
 }
+
+
+def main_place(facts: Facts) -> AwaitPlace | None:
+    """Return where the app awaits what most of the waiting is for; None unless most of it is for one thing."""
+    awaits, limit = facts.awaits, facts.ladder.limit
+    if awaits is None or limit is None or not piled_up(limit):
+        return None
+    kind, share = next(iter(awaits.overall().items()), ("", 0.0))
+    if not _dominant(share, sum(awaits.met_limit.values())):
+        return None
+    return next((one for one in awaits.places if one.kind == kind and one.function is not None), None)
 
 
 def place_of(facts: Facts, candidate: Candidate) -> AwaitPlace | None:

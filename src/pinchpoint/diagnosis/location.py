@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pinchpoint.diagnosis.awaited import place_of
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.steps import low_steps
-from pinchpoint.records import HotFrame, Location, Profile, ProfileKind
+from pinchpoint.records import AwaitPlace, HotFrame, Location, Profile, ProfileKind
 
 MIN_APP_SHARE = 0.1
 """An app function with less of the profile is not worth pointing at."""
@@ -41,6 +41,11 @@ def locate(facts: Facts, candidate: Candidate) -> Location:
         line=frame.line if frame else None,
         knob=KNOBS.get(candidate.cause),
     )
+
+
+def at(place: AwaitPlace | None) -> Location:
+    """Return where requests wait; empty without a place."""
+    return Location() if place is None else Location(place.endpoint, place.function, place.file, place.line)
 
 
 def blamed(profiles: Sequence[Profile], kinds: Sequence[ProfileKind]) -> HotFrame | None:

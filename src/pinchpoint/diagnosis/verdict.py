@@ -5,11 +5,11 @@ signal, with the ledger's agreement and with the distance to the next wall, and 
 """
 
 from pinchpoint.diagnosis.advice import advise
-from pinchpoint.diagnosis.awaited import awaited, piled_up, told
+from pinchpoint.diagnosis.awaited import awaited, main_place, piled_up, told
 from pinchpoint.diagnosis.exhaustion import memory
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.fallback import latency_bound
-from pinchpoint.diagnosis.location import locate
+from pinchpoint.diagnosis.location import at, locate
 from pinchpoint.diagnosis.rules import RULES
 from pinchpoint.diagnosis.steps import load_of
 from pinchpoint.diagnosis.time_shares import dominant
@@ -41,6 +41,7 @@ AGREEMENT = (0.7, 1.35)
 """Measured over predicted ceiling in which the ledger agrees (METHOD §4.3 asks 0.85 to 1.05 of longer steps)."""
 
 STEPS_ASKED = 3
+NOWHERE = Location()
 
 
 def judge(facts: Facts) -> Verdict:
@@ -106,7 +107,7 @@ def _saturated(facts: Facts) -> Verdict:
         return _abstain(facts, "unsteady", text, 0.6)
     reason = facts.capacity.breaking_reason
     text = f"The app broke ({reason}), but no resource that was measured is full, so no cause is named.{_unseen(facts)}"
-    return _abstain(facts, "conflicting-evidence", text, 0.5)
+    return _abstain(facts, "conflicting-evidence", text, 0.5, at(main_place(facts)))
 
 
 def _unseen(facts: Facts) -> str:
@@ -283,7 +284,7 @@ def _not_saturated(facts: Facts, limit: Step) -> Verdict:
     )
 
 
-def _abstain(facts: Facts, cause: str, summary: str, confidence: float) -> Verdict:
+def _abstain(facts: Facts, cause: str, summary: str, confidence: float, location: Location = NOWHERE) -> Verdict:
     status: VerdictStatus = "invalid" if facts.validity.status == "invalid" else "ambiguous"
     flips = ["a longer budget gives steadier and longer steps"]
     if any(gate.name == "probe" and gate.status == "unavailable" for gate in facts.validity.gates):
@@ -295,6 +296,7 @@ def _abstain(facts: Facts, cause: str, summary: str, confidence: float) -> Verdi
         confidence=confidence,
         summary=summary,
         dominant_time=dominant(facts.time.limit),
+        location=location,
         evidence=_limit_evidence(facts, facts.ladder.limit) if facts.ladder.limit is not None else [],
         would_flip_if=flips,
     )
