@@ -238,7 +238,7 @@ class Synthetic:
             return found
         size = truth.pool_size * truth.workers
         held = rate * truth.hold_ms / 1000
-        if flow.queue_at in {"cpu", "db", "loop"}:
+        if flow.queue_at in {"cpu", "db", "loop", "row"}:
             # Holders queue for the deeper resource, so the pool fills and its own queue forms behind that.
             found["pool"] = min(size, held + backlog)
             found["pool_waiting"] = max(0.0, held + backlog - size)
@@ -311,9 +311,17 @@ class Synthetic:
             "threads": 4, "fds": 20, "rss_bytes": int(memory + 1e7), "pss_bytes": int(memory) if second else None,
             "ctx_voluntary": 0, "ctx_involuntary": 0, "major_faults": 0, "read_bytes": 0, "write_bytes": 0,
             "probe": probe, "probe_age_s": 0.03 if probe else None,
-            "tables": {"gates": {name: dict(columns) for name, columns in state.gates.items()}} if probe else None,
+            "tables": self.tables() if probe else None,
             "thread_states": {name: round(count) for name, count in state.threads.items()},
         }  # fmt: skip
+
+    def tables(self) -> dict[str, Any]:
+        """Return the tables of the probe page."""
+        found: dict[str, Any] = {"gates": {name: dict(columns) for name, columns in self.state.gates.items()}}
+        if self.truth.db_ms and not self.truth.db_embedded:
+            calls = {"calls": self.state.requests, "seconds": 0.0, "active": 0.0, "active_s": 0.0, "errors": 0.0}
+            found["calls"] = {"db postgresql 127.0.0.1:5432/shop": calls}
+        return found
 
     # --- the client's side ------------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ class Truth:
     """Calls to a service; 0: none."""
     call_slots: float = INFINITE
     """What that service serves at once."""
+    row_ms: float = 0.0
+    """One row of a remote database is locked for so long."""
     writer_ms: float = 0.0
     """SQLite's one writer is at it for so long."""
     file_lock_ms: float = 0.0
@@ -75,7 +77,7 @@ class Truth:
         for name, size, ms in self.held:
             found[name] = 1000 * size * self.workers / ms
         for name, ms, size in (
-            ("downstream", self.call_ms, self.call_slots), ("sqlite", self.writer_ms, 1),
+            ("downstream", self.call_ms, self.call_slots), ("sqlite", self.writer_ms, 1), ("row", self.row_ms, 1),
             ("file", self.file_lock_ms, 1), ("turns", self.thread_lock_ms, 1),
         ):  # fmt: skip
             if ms:
@@ -171,6 +173,10 @@ TRUTHS: dict[str, tuple[Truth, str, str]] = {
     ),
     "file-lock": (Truth(wsgi=True, file_lock_ms=10.0, held=(("slots", 8, 10.5),)), "lock", "file-lock"),
     "sqlite-writer": (Truth(wsgi=True, writer_ms=10.0, held=(("slots", 8, 10.5),)), "lock", "sqlite-writer"),
+    "row-lock": (
+        Truth(loop_cpu_ms=1.0, hold_ms=13.0, db_ms=12.0, db_embedded=False, row_ms=11.0, pool_size=20),
+        "lock", "db-row",
+    ),
     "thread-lock": (replace(HEALTHY, token_ms=10.5, thread_lock_ms=10.0), "lock", "python-lock"),
     "downstream": (replace(HEALTHY, call_ms=40.0, call_slots=4), "io", "downstream"),
     "downstream-behind-a-pool": (

@@ -101,3 +101,27 @@ def test_a_door_that_refuses_is_named_by_what_it_refused() -> None:
 
     assert (verdict.class_, verdict.cause) == ("pool", "admission-limit")
     assert "limit_concurrency" in verdict.summary
+
+
+def test_a_lock_inside_an_idle_database_is_ambiguous_and_says_where_to_look() -> None:
+    """Nobody asked the database."""
+    verdict = judged("row-lock")
+
+    assert verdict.status == "ambiguous"
+    assert any("pg_blocking_pids" in doubt for doubt in verdict.would_flip_if)
+
+
+def test_threads_at_one_socket_name_the_service_behind_it() -> None:
+    """A client that the probe does not know; the kernel knows the peer."""
+    recording = Synthetic(TRUTHS["thread-lock"][0]).run().recording()
+    for sample in recording.samples:
+        for process in sample["processes"]:
+            states = process.get("thread_states")
+            if states:
+                states["socket"] = states.pop("lock", 0)
+                process["peers"] = {"127.0.0.1:6379": states["socket"]}
+
+    verdict = diagnose(recording).verdict
+
+    assert (verdict.class_, verdict.cause, verdict.status) == ("io", "downstream", "ambiguous")
+    assert "127.0.0.1:6379" in verdict.summary

@@ -184,6 +184,10 @@ SHORTER_HOLD = {
         "lock of its own."
     ),
     "file-lock": "Hold it for less time: prepare what is to be written before locking; or lock one file for each key.",
+    "db-row": (
+        "Update the row that everybody wants last in the transaction, and commit at once; or spread it over several "
+        "rows. pg_stat_activity and pg_blocking_pids() show which one it is."
+    ),
     "sqlite-writer": (
         "Make write transactions shorter: nothing between BEGIN and COMMIT but the statements; batch small writes into "
         "one, or hand them to one writer. A server database lets writers go on beside each other."

@@ -1,4 +1,6 @@
-"""io/slow-query: a statement that fills the database, wherever the database runs."""
+"""io/slow-query: a statement that fills the database, wherever it runs; lock/db-row: it waits in an idle one."""
+
+from dataclasses import dataclass
 
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.readings import blocked, db_growth, evidence, net_db_ms, per_request_ms
@@ -14,7 +16,7 @@ from pinchpoint.diagnosis.saturation import (
 )
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
-from pinchpoint.measures import Step
+from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence
 
 DB_GROWTH = 1.5
@@ -38,33 +40,89 @@ ON_LOOP_ACTIVE = (0.6, 1.05)
 REMOTE_MAX_RUNNING = 0.75
 """A target that itself runs this much of its cores (or loops) is not merely waiting for a database."""
 
+IDLE_DATABASE = 0.3
+"""Cores used by all processes but the app and pinchpoint, below which no database on this machine computes much."""
+
+DISK_PRESSURE = 0.1
+"""Share of time in which somebody waited for a disk, from which that may be what statements wait for."""
+
+HERE = ("127.", "localhost", "[::1]", "::1", "/")
+"""How the address of a database on this machine begins."""
+
 HOST_FULL = 0.9
 """Foreign CPU of the cores that the target leaves over: a database on this machine has used them up."""
 
 
-def remote_database(facts: Facts, step: Step) -> Candidate | None:
-    """io/slow-query behind a connection to another process: its time per request grows while the target waits."""
+def row_lock(facts: Facts, step: Step) -> Candidate | None:
+    """lock/db-row: statements take longer than at low load, in a database on this machine that hardly computes.
+
+    The database itself was not asked who waits for whom, so never more than `ambiguous`.
+    """
+    server = step.server
+    waits = _remote(facts, step)
+    foreign, pressure = server.foreign_cpu_cores, server.psi.get("io_some", 0.0)
+    if waits is None or waits.grown < DB_GROWTH or not _on_this_machine(server):
+        return None
+    if foreign is None or foreign >= IDLE_DATABASE or pressure >= DISK_PRESSURE:
+        return None
+    found = _remote_evidence(waits.low_ms, waits.grown, waits.running, step)
+    summary = (
+        f"Statements wait for each other in the database, as for a locked row: a request's {show_ms(waits.low_ms)} of "
+        f"database time at low load became {show_ms(server.db_ms_per_request)}, yet it runs on this machine and "
+        f"all other processes together used {foreign:.2f} cores."
+    )
+    doubt = "the database was not asked who waits for whom (PostgreSQL: pg_stat_activity, pg_blocking_pids)"
+    return Candidate(
+        "lock", "db-row", summary, "db", ("db-pool", "threadpool", "loop", "cpu", *FRONT), found,
+        margin(waits.grown, DB_GROWTH, 3.0), agrees=True, conflicts=(doubt,),
+    )  # fmt: skip
+
+
+def _on_this_machine(server: ServerFigures) -> bool:
+    """Return True when every database that was called is reached over loopback or a Unix socket."""
+    places = [call.name.split(" ", 2)[2] for call in server.calls if call.name.startswith("db ") and call.calls_rps > 0]
+    return bool(places) and all(place.startswith(HERE) for place in places)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What a database in another process shows to an app that waits for it."""
+
+    low_ms: float | None
+    grown: float
+    running: float
+    crowded: bool
+
+
+def _remote(facts: Facts, step: Step) -> Remote | None:
+    """Return the figures when database time is most of a request's and the app itself does not fill its CPU."""
     server = step.server
     if server.db_embedded is not False or blocked(server):
         return None
     running = max(running_use(server, facts.cores) or 0.0, loop_running(server) or 0.0)
     grown = db_growth(facts, step)
     low_db, low_service = facts.low(net_db_ms), facts.low(lambda figures: figures.service_ms)
-    now_db, now_service = net_db_ms(server), server.service_ms
-    dominates = _is_most(low_db, low_service) or _is_most(now_db, now_service)
-    crowded = _host_full(facts, step)
+    dominates = _is_most(low_db, low_service) or _is_most(net_db_ms(server), server.service_ms)
     if running >= REMOTE_MAX_RUNNING or grown is None or not dominates or _wants_more_than_database(facts, step):
         return None
-    pool = server.pools.get("db")
-    # A pool smaller than the database's cores keeps the queries' time flat although the database is full.
-    if grown < DB_GROWTH and not (crowded and pool_full(pool)):
+    return Remote(low_db, grown, running, _host_full(facts, step))
+
+
+def remote_database(facts: Facts, step: Step) -> Candidate | None:
+    """io/slow-query behind a connection to another process: its time per request grows while the target waits."""
+    server = step.server
+    waits = _remote(facts, step)
+    if waits is None:
         return None
-    found = _remote_evidence(low_db, grown, running, step)
+    # A pool smaller than the database's cores keeps the queries' time flat although the database is full.
+    if waits.grown < DB_GROWTH and not (waits.crowded and pool_full(server.pools.get("db"))):
+        return None
+    found = _remote_evidence(waits.low_ms, waits.grown, waits.running, step)
     summary = (
-        f"The database binds: a request's {show_ms(low_db)} of database time at low load became "
-        f"{show_ms(server.db_ms_per_request)} at the limit, while the app itself ran {running:.0%} of its CPU."
+        f"The database binds: a request's {show_ms(waits.low_ms)} of database time at low load became "
+        f"{show_ms(server.db_ms_per_request)} at the limit, while the app itself ran {waits.running:.0%} of its CPU."
     )
-    strength = max(margin(grown, DB_GROWTH, 3.0), 0.5 if crowded else 0.0)
+    strength = max(margin(waits.grown, DB_GROWTH, 3.0), 0.5 if waits.crowded else 0.0)
     return Candidate(
         "io",
         "slow-query",

@@ -138,6 +138,32 @@ def thread_lock(facts: Facts, step: Step) -> Candidate | None:
     )  # fmt: skip
 
 
+def silent_service(facts: Facts, step: Step) -> Candidate | None:
+    """io/downstream over a client the probe does not know: all threads are taken, most of them at one peer's socket."""
+    server = step.server
+    taken = _taken(server)
+    share = server.thread_states.get("socket")
+    peer = max(server.socket_peers, key=lambda name: server.socket_peers[name], default=None)
+    known = (server.db_active or 0.0) + sum(call.active or 0.0 for call in server.calls)
+    if taken is None or share is None or peer is None or known >= HELD_UP or server.socket_peers[peer] < LOCKED_SHARE:
+        return None
+    key, pool = taken
+    grown = grown_by(pool.hold_ms, facts.low(lambda figures: hold_of(figures.pools.get(key))))
+    if grown is None or grown < HOLD_GROWTH:
+        return None
+    share = server.socket_peers[peer]
+    text = f"{share:.0%} of the threads that are up to something wait for an answer of {peer}"
+    summary = (
+        f"What the app calls binds: {text}, and a request holds its thread {grown:.1f} times as long as at low load "
+        f"({show_ms(pool.hold_ms)})."
+    )
+    found = [evidence(text, "threads.socket", share, "share", step), *_cpu_idle(facts, step)]
+    return Candidate(
+        "io", "downstream", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
+        conflicts=("the calls themselves were not measured: their client is not one the probe knows",),
+    )  # fmt: skip
+
+
 def _taken(server: ServerFigures) -> tuple[str, PoolFigures] | None:
     """Return the kind of threads that requests queue for, and its figures."""
     for key in ("threadpool", "executor", "slots"):

@@ -6,9 +6,9 @@ The order in `RULES` is the nesting order, deepest first: a pool full because it
 from collections.abc import Callable
 
 from pinchpoint.diagnosis.cpu_causes import cpu_cause, gil_full
-from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database
+from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database, row_lock
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
-from pinchpoint.diagnosis.lock_rules import downstream, file_lock, lock, sqlite_writer, thread_lock
+from pinchpoint.diagnosis.lock_rules import downstream, file_lock, lock, silent_service, sqlite_writer, thread_lock
 from pinchpoint.diagnosis.pool_rules import (
     admission,
     client_pool,
@@ -188,6 +188,7 @@ Rule = Callable[[Facts, Step], Candidate | None]
 
 
 RULES: tuple[Rule, ...] = (
+    row_lock,
     remote_database,
     embedded_database,
     database_on_loop,
@@ -200,6 +201,7 @@ RULES: tuple[Rule, ...] = (
     client_pool,
     connection_pool,
     thread_lock,
+    silent_service,
     executor,
     threadpool,
     worker_slots,
