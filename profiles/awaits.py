@@ -247,15 +247,21 @@ def _short(frame: Frame, roots: Sequence[str]) -> Frame:
     return Frame(frame.function, short or short_path(frame.file, None), frame.line)
 
 
+def _named(stack: Stack) -> Stack:
+    """Let the last frame show what is waited for in as few letters as there are."""
+    return (*stack[:-1], Frame(wait_kind(stack[-1].function), kind="note")) if len(stack) > 1 else stack
+
+
 def _write(root: Path, phase: Phase, stacks: Stacks, rows: Sequence[AwaitRow]) -> Profile:
     pids = {row["pid"] for row in rows}
     who = f"all {len(pids)} workers" if len(pids) > 1 else f"worker {min(pids)}"
     looks = sum(row["ticks"] for row in rows)
+    named = stacks.map(_named)
     svg = render_svg(
-        stacks,
+        named,
         title=f"Await: what requests wait for while no code of theirs runs, {_WORDS[phase]}",
         subtitle=f"{who} · {stacks.total:,} requests met in {looks:,} looks · endpoint on top, the wait at the bottom",
-        waits={stack[-1].function: wait_kind(stack[-1].function) for stack in stacks.counts if len(stack) > 1},
+        waits={stack[-1].function: stack[-1].function for stack in named.counts if len(stack) > 1},
     )
     folded = root / FOLDER / f"{phase}-await.folded"
     try:

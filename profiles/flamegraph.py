@@ -191,9 +191,9 @@ def _group(box: Box, waits: Mapping[str, str] | None) -> str:
     group = category(owner(node.frame))
     if waits is None or group == "app":
         return group
-    if node.own and not node.children and node.frame.function in waits:
-        return wait_class(waits[node.frame.function])
-    return "thread" if group == "thread" else "code"
+    if group != "thread":
+        return "code"
+    return wait_class(waits[node.frame.function]) if node.own and node.frame.function in waits else group
 
 
 def _box(box: Box, group: str, total: int, lines: Mapping[str, str]) -> str:

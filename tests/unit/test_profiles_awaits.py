@@ -162,7 +162,7 @@ def test_the_flame_graph_is_coloured_by_what_is_waited_for(tmp_path: Path) -> No
         ("thread", "all"),
         ("thread", "[GET /a]"),
         ("app", "handler"),
-        ("w-sleep", "[sleep]"),
         ("code", "get"),
-        ("w-connection-pool", "[wait for connection pool]"),
+        ("w-sleep", "sleep"),
+        ("w-connection-pool", "connection pool"),
     ]
