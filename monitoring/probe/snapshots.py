@@ -31,7 +31,7 @@ class Snapshot:
         self,
         pid: int,
         published_s: float,
-        fields: Mapping[str, float],
+        fields: dict[str, float],
         tables: Mapping[str, Mapping[str, Mapping[str, float]]],
     ) -> None:
         self.pid = pid
@@ -89,7 +89,7 @@ class Snapshots:
             known = self._known.get(key)
             if known is None or (known.alive and known.published_s <= published_s):
                 kept = known.tables if known is not None else {}
-                self._known[key] = Snapshot(pid, published_s, fields, tables if tables is not None else kept)
+                self._known[key] = Snapshot(pid, published_s, dict(fields), tables if tables is not None else kept)
                 self._known[key].alive = False
 
     def _look(self, key: tuple[int, int], path: str) -> None:
