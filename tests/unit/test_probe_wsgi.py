@@ -20,21 +20,9 @@ from pinchpoint.monitoring.probe.bodies import ClosingList, drain, joined
 from pinchpoint.monitoring.probe.executors import WAITED
 from pinchpoint.monitoring.probe.gates import Gate
 from pinchpoint.monitoring.probe.runtime import RUNTIME, Hook
+from support.wsgi_doubles import Body, Routes
 
 App = Callable[[dict[str, Any], Any], Iterable[bytes]]
-Routed = list[tuple[str, str | None, str, int]]
-
-
-class Routes:
-    """Takes the place of the table of routes."""
-
-    def __init__(self) -> None:
-        self.counted: Routed = []
-
-    def count_threadsafe(self, method: str, template: str | None, path: str, status: int, seconds: float) -> None:
-        """Keep what is counted."""
-        assert seconds >= 0
-        self.counted.append((method, template, path, status))
 
 
 @pytest.fixture
@@ -91,27 +79,6 @@ def _serve(app: App, environ: dict[str, Any] | None = None) -> bytes:
     finally:
         if hasattr(body, "close"):
             body.close()
-
-
-class Body:
-    """A response with everything a server may look at."""
-
-    def __init__(self) -> None:
-        self.closed = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter([b"a", b"b"])
-
-    def __len__(self) -> int:
-        return 2
-
-    def fileno(self) -> int:
-        """Return the file to send."""
-        return 7
-
-    def close(self) -> None:
-        """Count the closing."""
-        self.closed += 1
 
 
 @pytest.mark.parametrize(
