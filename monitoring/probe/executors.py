@@ -15,6 +15,7 @@ from _thread import get_ident
 from typing import Any
 
 from .gates import GATES_OPEN, Gate
+from .layout import GATES, OTHER
 from .real import RLock
 from .runtime import RUNTIME, Hook
 
@@ -22,6 +23,7 @@ _now = time.monotonic
 EXECUTOR, WORKER_SLOTS = "executor", "worker-slots"
 _POOL = "_pinchpoint_pool"
 _TURNSTILE = "_pinchpoint_turnstile"
+_MOST_NAMES = GATES.rows
 _AUTOMATIC = "ThreadPoolExecutor-"
 
 WAITED: dict[int, float] = {}
@@ -131,6 +133,9 @@ class Pools:
     def get(self, kind: str, name: str) -> Pool:
         """Return the one pool of this kind and name."""
         found = self.named.get((kind, name))
+        if found is None and len(self.named) >= _MOST_NAMES:
+            name = OTHER  # an app may number its pools without end
+            found = self.named.get((kind, name))
         return found if found is not None else self.named.setdefault((kind, name), Pool(kind, name))
 
     def fill(self, _fields: dict[str, float], _at: float) -> None:

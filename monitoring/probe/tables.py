@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Sequence
 
-from .layout import CALLS, GATES, HOOKS, ROUTES, Table
+from .layout import CALLS, GATES, HOOKS, OTHER, ROUTES, Table
 from .real import RLock
 
 Source = Callable[[float], Sequence[float]]
@@ -53,10 +53,28 @@ def _encode(name: str, size: int) -> bytes:
     return name.encode("utf-8", "replace")[:size].decode("utf-8", "ignore").replace("\0", " ").encode("utf-8")
 
 
+class HookRows(Rows):
+    """Rows of states. What the page has no row for is in the last one, which is as bad as the worst of them."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._rest: list[Source] = []
+
+    def add(self, name: str, source: Source) -> None:
+        """Publish this state, alone or with others."""
+        with self._lock:
+            if not self.full():
+                super().add(name, source)
+                return
+            self._rest.append(source)
+            if len(self._rest) == 1:
+                super().add(OTHER, lambda at: min(rest(at) for rest in list(self._rest)))
+
+
 ROUTE_ROWS = Rows(ROUTES)
 GATE_ROWS = Rows(GATES)
 CALL_ROWS = Rows(CALLS)
-HOOK_ROWS = Rows(HOOKS)
+HOOK_ROWS = HookRows(HOOKS)
 ALL_ROWS = (ROUTE_ROWS, GATE_ROWS, CALL_ROWS, HOOK_ROWS)
 
 

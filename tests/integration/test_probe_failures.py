@@ -25,7 +25,11 @@ SUPPORT = Path(__file__).resolve().parent.parent / "support"
 DEADLINE_S = 20.0
 PUBLISHED_S = 0.015
 """Between two pages; the zygote asks for more of them than usual."""
-BOOM = "def boom(*args, **kwargs): raise LookupError('broken by a test')\nimport sys\n"
+BOOM = """
+from importlib import import_module
+def boom(*args, **kwargs): raise LookupError('broken by a test')
+def ours(name): return import_module('_pinchpoint_probe.' + name)
+"""
 REQUESTS = ("requests_", "responses_", "inflight", "service_s", "handler_")
 POOLED = ("slots_", "executor_", "http_pool_", "lock_", "pool_")
 CALLS = ("db_", "http_calls", "http_s", "http_active", "http_errors")
@@ -34,19 +38,19 @@ HTTP = CALLS[1:]
 
 def fails(module: str, name: str) -> str:
     """Return the code that makes a function of the probe raise."""
-    return f"{BOOM}sys.modules['_pinchpoint_probe.{module}'].{name} = boom"
+    return f"{BOOM}ours('{module}').{name} = boom"
 
 
 def spoilt(module: str, name: str) -> str:
     """Return the code that puts something of the wrong type into the probe's figures."""
-    return f"{BOOM}sys.modules['_pinchpoint_probe.{module}'].{name} = None"
+    return f"{BOOM}ours('{module}').{name} = None"
 
 
 ASGI_CASES = [
     # hook, what breaks, which fields go
     ("requests", spoilt("asgi", "REQUESTS.starts"), REQUESTS),
     ("requests", spoilt("asgi", "REQUESTS.cpu_s"), REQUESTS),
-    ("requests", fails("asgi", "row_of") + "\nsys.modules['_pinchpoint_probe.asgi'].ROWS = {}", REQUESTS),
+    ("requests", fails("asgi", "row_of") + "\nours('asgi').ROWS = {}", REQUESTS),
     ("requests", fails("asgi", "HOOK._fill"), REQUESTS),
     ("request queue", spoilt("asgi", "REQUESTS.queue_s"), ("queue_",)),
     ("request queue", fails("asgi", "Requests.all_timed"), ("queue_",)),
@@ -68,7 +72,7 @@ ASGI_CASES = [
     ("executors", fails("executors", "HOOK._fill"), ("executor_",)),
     ("gates", fails("pool", "_got"), POOLED),
     ("gates", fails("gates", "HOOK._fill"), POOLED),
-    ("calls", fails("database", "_add") + "\nsys.modules['_pinchpoint_probe.peers'].HOOK._fill = boom", CALLS),
+    ("calls", fails("database", "_add") + "\nours('peers').HOOK._fill = boom", CALLS),
     ("httpx", fails("httpx_client", "_arrive"), (*HTTP, "http_pool_")),
     ("httpx", fails("httpx_client", "_admitted"), (*HTTP, "http_pool_")),
     ("httpx", fails("httpx_client", "_answered"), (*HTTP, "http_pool_")),
@@ -96,7 +100,7 @@ WSGI_CASES = [
     ("frameworks", fails("frameworks", "_note_flask.__code__") + ".__code__", ()),
     (
         "executors",
-        fails("executors", "Pool.size") + "\nsys.modules['_pinchpoint_probe.executors'].Task = boom",
+        fails("executors", "Pool.size") + "\nours('executors').Task = boom",
         ("executor_",),
     ),
 ]
@@ -198,6 +202,21 @@ def zygotes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zygo
         zygote.close()
 
 
+@pytest.fixture(scope="module")
+def healthy(zygotes: dict[str, Zygote]) -> dict[str, tuple[Any, set[str]]]:
+    """Return what each app answers, and what its page shows, while nothing is broken."""
+    found = {}
+    for kind, zygote in zygotes.items():
+        with zygote.serving("healthy") as server:
+            wait_for(lambda: server.ask("/"))  # noqa: B023 - called at once
+            answers, (fields, tables) = server.answers(), server.shown()
+            assert [status for status, _ in answers] == [200, 200, 200, 404, 500, 200, 200]
+            assert {row["state"] for row in tables["hooks"].values()} == {1}
+            assert "pinchpoint" not in server.log.read_text()
+        found[kind] = answers, fields
+    return found
+
+
 CASES = [("asgi", *case) for case in ASGI_CASES] + [("wsgi", *case) for case in WSGI_CASES]
 
 
@@ -206,26 +225,31 @@ CASES = [("asgi", *case) for case in ASGI_CASES] + [("wsgi", *case) for case in 
     CASES,
     ids=[f"{number}-{case[0]}-{case[1]}" for number, case in enumerate(CASES)],
 )
-def test_a_hook_that_fails_breaks_no_request(
-    zygotes: dict[str, Zygote], request: pytest.FixtureRequest, kind: str, hook: str, code: str, gone: tuple[str, ...]
+def test_a_hook_that_fails_breaks_no_request(  # noqa: PLR0913, PLR0917 - a table of four columns
+    zygotes: dict[str, Zygote],
+    healthy: dict[str, tuple[Any, set[str]]],
+    request: pytest.FixtureRequest,
+    kind: str,
+    hook: str,
+    code: str,
+    gone: tuple[str, ...],
 ) -> None:
     """Answers stay the same, one line is logged, its fields are gone, and all others are still there."""
     with zygotes[kind].serving(request.node.callspec.id.split("-")[0]) as server:
         wait_for(lambda: server.ask("/"))
-        healthy = server.answers()
-        fields, tables = server.shown()
-        assert {row["state"] for row in tables["hooks"].values()} == {1}
         assert server.ask("/break", code) == (200, b"broken")
-        answers = [server.answers(), server.answers()]
+        answers = server.answers()
         left, tables = server.shown()
         log = server.log.read_text()
 
-    assert answers == [healthy, healthy]
-    assert [status for status, _ in healthy] == [200, 200, 200, 404, 500, 200, 200]
+    expected, fields = healthy[kind]
+    assert answers == expected
     (line,) = [line for line in log.splitlines() if "pinchpoint" in line]
     assert line.startswith(f"pinchpoint probe: {hook} switched off: ")
-    assert log.count("Traceback") == 3
-    assert fields - left == {field for field in fields if field.startswith(gone)}
+    assert log.count("Traceback") == 1  # the app's own
+    # SQLite's busy times come a moment after its first connection, or do not come in time.
+    missing = {field for field in fields - left if not field.startswith("sqlite_busy")}
+    assert missing == {field for field in fields if field.startswith(gone)}
     assert {name for name, row in tables["hooks"].items() if not row["state"]} == {hook}
 
 
