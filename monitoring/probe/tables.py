@@ -68,7 +68,7 @@ class HookRows(Rows):
                 return
             self._rest.append(source)
             if len(self._rest) == 1:
-                super().add(OTHER, lambda at: min(rest(at) for rest in list(self._rest)))
+                super().add(OTHER, lambda at: (min(rest(at)[0] for rest in list(self._rest)),))
 
 
 ROUTE_ROWS = Rows(ROUTES)

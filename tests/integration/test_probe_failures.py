@@ -208,7 +208,7 @@ def healthy(zygotes: dict[str, Zygote]) -> dict[str, tuple[Any, set[str]]]:
     found = {}
     for kind, zygote in zygotes.items():
         with zygote.serving("healthy") as server:
-            wait_for(lambda: server.ask("/"))  # noqa: B023 - called at once
+            wait_for(lambda: server.ask("/"))
             answers, (fields, tables) = server.answers(), server.shown()
             assert [status for status, _ in answers] == [200, 200, 200, 404, 500, 200, 200]
             assert {row["state"] for row in tables["hooks"].values()} == {1}
@@ -225,7 +225,7 @@ CASES = [("asgi", *case) for case in ASGI_CASES] + [("wsgi", *case) for case in 
     CASES,
     ids=[f"{number}-{case[0]}-{case[1]}" for number, case in enumerate(CASES)],
 )
-def test_a_hook_that_fails_breaks_no_request(  # noqa: PLR0913, PLR0917 - a table of four columns
+def test_a_hook_that_fails_breaks_no_request(
     zygotes: dict[str, Zygote],
     healthy: dict[str, tuple[Any, set[str]]],
     request: pytest.FixtureRequest,
