@@ -83,20 +83,18 @@ class ProcessReader:
         self._pss_rss_bytes = 0
         self._pss_bytes: int | None = None
 
-    def look(self, page: PageLike | None, *, threads: bool, loop: bool) -> None:
-        """Look once at what the threads are doing: all of them, the loop's (or the leader's), or both."""
+    def look(self, page: PageLike | None, *, loop: bool) -> None:
+        """Look once at what the threads are doing; `loop`: count the loop's (or the leader's) by itself as well."""
         states, watch = self._states, self._watch
         if watch is None or page is not self._looked_page:
             watch = self._use_page(page)
-        if states is not None and threads:
+        if states is not None:
             states.look(resting=self._rests, stopped=self._stopped)
             if self._rests:
                 self._rests = False  # nothing newer was published by the next look
         if not loop:
             return
-        state = None
-        if states is not None:
-            state = states.state_of(watch.tid) if threads else states.look_at(watch.tid, stopped=self._stopped)
+        state = states.state_of(watch.tid) if states is not None else None
         if state is None:
             watch.look(has_loop=self._named)
         else:

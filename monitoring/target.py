@@ -107,12 +107,11 @@ class Target:
     def _assign(self) -> None:
         self._roles = assign_roles(self._members, self._serving)
 
-    def look(self, *, threads: bool) -> None:
-        """Look at what each worker's loop thread is doing, and at all threads of every process."""
+    def look(self) -> None:
+        """Look at what all threads of every process are doing, and count each worker's loop thread once more."""
+        pages, roles = self._pages, self._roles
         for pid, reader in self._readers.items():
-            worker = self._roles.get(pid) == WORKER
-            if worker or threads:
-                reader.look(self._pages.get(pid), threads=threads, loop=worker)
+            reader.look(pages.get(pid), loop=roles.get(pid) == WORKER)
 
     def read(self, t_s: float) -> tuple[list[ProcessRow], bool]:
         """Return a row for each living process and a last one for each that ended, and whether any did."""

@@ -147,11 +147,18 @@ class ThreadStates:
         now_s = self._timer()
         if not self._gil_known:
             self._gil_known = self._image.holds(0, now_s) is not None
-        alive = self._clocks.alive
+        alive, looks, counts = self._clocks.alive, self._looks, self._counts
         for tid, clock in alive.items():
-            look = self._looks.get(tid)
+            look = looks.get(tid)
             if look is None or look.clock is not clock:
                 look = self._follow(tid, clock)
+            if clock.moved and not look.still and not stopped and look.state in _TELLING and look.call() == look.last:
+                # The usual look at a server under load, without a call more than it needs.
+                look.moved_s = look.seen_s = now_s
+                look.owed = look.rested = 0
+                counts[look.state] += 1
+                counts[SAMPLES] += 1
+                continue
             if look.rested >= _REST_AFTER and look.owed < _REST_EVERY - 1:
                 look.owed += 1
                 continue
@@ -161,14 +168,6 @@ class ThreadStates:
         if len(self._looks) > len(alive):
             for tid in self._looks.keys() - alive.keys():
                 self._looks.pop(tid).close()
-
-    def look_at(self, tid: int, *, stopped: bool = False) -> str | None:
-        """Look at one thread, without counting it; None when it is not there or its calls cannot be seen."""
-        look = self._looks.get(tid)
-        if look is None or not self.readable:
-            return None
-        self._see(look, self._timer(), stopped)
-        return look.state
 
     def state_of(self, tid: int) -> str | None:
         """Return what a thread did at the last look."""
@@ -211,20 +210,13 @@ class ThreadStates:
 
     def _see(self, look: ThreadLook, now_s: float, stopped: bool) -> None:
         """Find out what a thread does; at rest or asleep and not moved since, it does what it did."""
+        look.clock.read()
         clock = look.clock
-        data = None
-        if clock.moved and not look.still and look.state in _TELLING and not stopped:
-            data = look.call()
-            if data is not None and data == look.last:
-                look.moved_s = look.seen_s = now_s
-                return
-        clock.read()
         look.still = clock.run_ns == look.run_ns and clock.wait_ns == look.wait_ns and look.last is not None
         if look.still and look.state == "idle" and not stopped:
             look.seen_s = now_s
             return
-        if data is None:
-            data = look.call()
+        data = look.call()
         if data is None:
             self.readable = bool(self.readable)
             look.state = "other"

@@ -80,17 +80,17 @@ def test_a_missed_deadline_is_skipped_and_the_late_tick_says_so() -> None:
     assert [round(row["late_s"], 3) for row in rows[2:5]] == [0.0, 0.03, 0.0]
 
 
-def test_loop_threads_are_looked_at_thirty_times_a_second_out_of_step() -> None:
-    """Each look falls into its own third of a tick, at ever different places within it."""
+def test_threads_are_looked_at_twenty_times_a_second_out_of_step() -> None:
+    """Each look falls into its own half of a tick, at ever different places within it."""
     fake = FakeTime(1.05)
     rows: list[SampleRow] = []
     _run(fake, rows.append)
 
     states = rows[-1]["processes"][0]["loop_states"]
     assert states is not None
-    assert states["samples"] == 30
-    phases = {round((wait_s - 100) % 0.1 / 3, 4) for wait_s in fake.waits}
-    assert len(phases) > 25
+    assert states["samples"] == 20
+    phases = {round((wait_s - 100) % 0.1 / 2, 4) for wait_s in fake.waits}
+    assert len(phases) > 15
 
 
 def test_a_full_disk_ends_the_sampling_and_shows() -> None:
