@@ -172,7 +172,7 @@ def test_a_field_that_is_no_number_costs_its_hook_and_not_the_page(
     """The others' figures are published with it, and from then on without it."""
     probe = runtime.Runtime(str(tmp_path))
     sound = runtime.Hook("sound", lambda fields, _at: fields.update(requests_done=7), lambda: None)
-    odd = runtime.Hook("odd", lambda fields, _at: fields.update(inflight="many"), lambda: None)  # type: ignore[arg-type]
+    odd = runtime.Hook("odd", lambda fields, _at: fields.update(inflight="many"), lambda: None)  # type: ignore[call-overload]
     probe.hooks += [odd, sound]
     page = PageFile(str(tmp_path), 1)
     reader = PageReader(tmp_path)
