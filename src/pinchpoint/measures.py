@@ -177,6 +177,8 @@ class ServerFigures:
     """Share of wall time: `cpu_some`, `io_some`, `io_full`, `memory_some`, `memory_full`."""
     foreign_cpu_cores: float | None = None
     """CPU used on the host by processes that are neither the target nor pinchpoint nor its generator."""
+    rival_cpu_cores: float | None = None
+    """CPU used by anything but the target on the CPUs that the target may run on."""
     throttled_share: float | None = None
     listen_queue: float | None = None
     listen_overflows: float | None = None

@@ -120,7 +120,7 @@ class Synthetic:
         state.host_busy += min(host, truth.host_cores + 2) * TICK_S
         state.requests += rate * TICK_S
         state.collector += 0.01 * TICK_S
-        state.psi += 0.05e6 * TICK_S
+        state.psi += (0.9e6 if truth.db_cores is not None and flow.queue_at == "db" else 0.05e6) * TICK_S
         busy = min(1.0, (loop + rate * truth.blocked_ms / 1000) / truth.workers)
         if flow.queue_at == "loop":
             busy = 0.99

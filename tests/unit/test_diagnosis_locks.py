@@ -7,7 +7,7 @@ import pytest
 
 from pinchpoint.diagnosis import diagnose
 from pinchpoint.records import Diagnosis, Verdict
-from support.synthetic import TRUTHS, Synthetic
+from support.synthetic import TRUTHS, Synthetic, Truth
 
 KEYS = ("semaphore", "file-lock", "sqlite-writer", "downstream", "downstream-behind-a-pool", "pool-inside-a-semaphore")
 
@@ -44,7 +44,7 @@ def test_threads_that_mostly_go_on_are_not_taking_turns() -> None:
         for process in sample["processes"]:
             states = process.get("thread_states")
             if states:
-                states["socket"] = states.pop("lock", 0)
+                states["other"] += states.pop("lock", 0)
 
     verdict = diagnose(recording).verdict
 
@@ -125,3 +125,17 @@ def test_threads_at_one_socket_name_the_service_behind_it() -> None:
 
     assert (verdict.class_, verdict.cause, verdict.status) == ("io", "downstream", "ambiguous")
     assert "127.0.0.1:6379" in verdict.summary
+
+
+def test_a_neighbour_on_the_same_core_does_not_hide_a_full_pool() -> None:
+    """0.4 of the core run by the app, half of it by others; its threads are held no longer than at low load."""
+    truth = Truth(loop_cpu_ms=0.5, off_cpu_ms=2.0, token_ms=50.0, tokens=8, foreign_cores=0.54)
+    recording = Synthetic(truth).run().recording()
+    for sample in recording.samples:
+        sample["host"]["foreign_busy_s"] = 0.52 * sample["t_s"]
+        for process in sample["processes"]:
+            process["runq_s"] = 2.0 * sample["t_s"]
+
+    verdict = diagnose(recording).verdict
+
+    assert (verdict.class_, verdict.cause) == ("pool", "threadpool")

@@ -158,6 +158,19 @@ def test_threads_queueing_behind_each_other_do_not_fill_a_core() -> None:
     assert cpu_use(step, Machine(cores=1.0, shared=True)) == pytest.approx(1.0)
 
 
+def test_only_what_runs_on_the_targets_own_cores_takes_them_away() -> None:
+    """A neighbour of 0.9 of the machine's cores, 0.1 of them on the target's one."""
+    rows = [sample(0.0, process(1, 0.0, runq_s=0.0)), sample(1.0, process(1, 0.6, runq_s=0.9), busy_s=1.5)]
+    for row, used in zip(rows, (5.0, 5.1), strict=True):
+        row["host"]["foreign_busy_s"] = used
+
+    found = replace(server_figures(Samples(rows), [], 0.0, 1.0), foreign_cpu_cores=0.9)
+
+    step: Any = SimpleNamespace(server=found, client=SimpleNamespace(cpu_share=0.4))
+    assert found.rival_cpu_cores == pytest.approx(0.1)
+    assert cpu_use(step, Machine(cores=1.0, shared=True)) == pytest.approx(0.7)
+
+
 def test_without_run_queue_figures_nothing_is_made_up() -> None:
     """Pressure stands in for the run queue; with neither, a busy neighbour leaves the use unknown, an idle one not."""
     rows = [sample(0.0, process(1, 0.0)), sample(1.0, process(1, 0.6), busy_s=0.6)]

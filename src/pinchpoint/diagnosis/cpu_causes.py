@@ -1,6 +1,7 @@
 """Which kind of CPU limit: the causes of class `cpu`, from the most external to the most ordinary."""
 
 from pinchpoint.diagnosis.facts import Facts
+from pinchpoint.diagnosis.readings import per_request_ms
 from pinchpoint.diagnosis.saturation import LOOP_SATURATED, ONE_GIL, loop_threads, loop_use, worker_full
 from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence
@@ -23,6 +24,9 @@ IMBALANCE = 1.3
 THREADS_SHARE = 0.6
 """Off-loop share of the CPU, without an embedded database: threads burn it, in Python or in native code."""
 
+THREADS_COMPUTE = 0.5
+"""Of the time that threads are held at low load, spent on CPU: above, they compute rather than wait."""
+
 GIL_WAIT = 0.3
 """Share of time the loop was busy, yet neither ran nor was runnable nor blocked: it waited for the GIL."""
 
@@ -40,7 +44,7 @@ def cpu_cause(facts: Facts, step: Step, *, cores_full: bool) -> tuple[str, list[
     if not cores_full and idle is not None and idle >= IDLE_CORE:
         text = f"{idle:.1f} allowed cores were idle while {loop_threads(server)} worker(s) were full"
         return "too-few-workers", [Evidence(text, "host.cpu_idle", idle, "cores", step.index)]
-    native = _native(server)
+    native = _native(server) if _threads_compute(facts) else None
     if native is not None:
         return "native-code", [_at(native, step)]
     return "python-code", []
@@ -63,6 +67,9 @@ def _neighbour(server: ServerFigures) -> tuple[str, Evidence] | None:
     running, waiting, foreign = server.loop_cpu_cores, server.loop_runq_cores, server.foreign_cpu_cores
     if not running or waiting is None or foreign is None:
         return None
+    if server.rival_cpu_cores is not None:
+        # On other CPUs they take nothing away; on its own there may also be the generator, which is no neighbour.
+        foreign = min(foreign, server.rival_cpu_cores)
     stolen = waiting / (running + waiting)
     # Own threads off the loop wait in the same queue; only foreign CPU larger than theirs makes it a neighbour's doing.
     if stolen < STOLEN_SHARE or foreign < max(NEIGHBOUR_CORES, server.off_loop_cpu_cores or 0.0):
@@ -121,6 +128,20 @@ def gil_full(server: ServerFigures) -> bool:
         return False
     # Without a busy share nothing tells a single native thread from a held GIL.
     return waited is not None and waited >= GIL_WAIT
+
+
+def _threads_compute(facts: Facts) -> bool:
+    """Return False when threads mostly wait while they are held at low load: no long native call burns the CPU then."""
+    held = facts.low(_thread_ms)
+    burnt = facts.low(lambda server: per_request_ms(server.off_loop_cpu_cores, server))
+    return not held or burnt is None or burnt >= THREADS_COMPUTE * held
+
+
+def _thread_ms(server: ServerFigures) -> float | None:
+    """Milliseconds per request for which threads are held."""
+    pools = [server.pools.get("threadpool"), server.pools.get("executor")]
+    busy = [pool.busy for pool in pools if pool is not None and pool.busy is not None]
+    return per_request_ms(sum(busy), server) if busy else None
 
 
 def _gil_evidence(server: ServerFigures) -> list[Evidence]:

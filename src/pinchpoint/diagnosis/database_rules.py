@@ -43,6 +43,12 @@ REMOTE_MAX_RUNNING = 0.75
 IDLE_DATABASE = 0.3
 """Cores used by all processes but the app and pinchpoint, below which no database on this machine computes much."""
 
+QUEUED_CALLS = 3.0
+"""Calls in the database from which some would wait for a CPU all the time if they computed (on one or two of them)."""
+
+CPU_PRESSURE = 0.5
+"""Share of time in which somebody on the machine waited for a CPU; beside computing statements that queue: 0.8 to 1."""
+
 DISK_PRESSURE = 0.1
 """Share of time in which somebody waited for a disk, from which that may be what statements wait for."""
 
@@ -54,28 +60,42 @@ HOST_FULL = 0.9
 
 
 def row_lock(facts: Facts, step: Step) -> Candidate | None:
-    """lock/db-row: statements take longer than at low load, in a database on this machine that hardly computes.
+    """lock/db-row: statements queue in a database on this machine, yet neither for its CPU nor for its disk.
 
     The database itself was not asked who waits for whom, so never more than `ambiguous`.
     """
     server = step.server
     waits = _remote(facts, step)
-    foreign, pressure = server.foreign_cpu_cores, server.psi.get("io_some", 0.0)
     if waits is None or waits.grown < DB_GROWTH or not _on_this_machine(server):
         return None
-    if foreign is None or foreign >= IDLE_DATABASE or pressure >= DISK_PRESSURE:
+    why = _not_the_machine(server)
+    if why is None or (server.db_active or 0.0) < QUEUED_CALLS:
         return None
-    found = _remote_evidence(waits.low_ms, waits.grown, waits.running, step)
+    found = [*_remote_evidence(waits.low_ms, waits.grown, waits.running, step), why]
     summary = (
         f"Statements wait for each other in the database, as for a locked row: a request's {show_ms(waits.low_ms)} of "
         f"database time at low load became {show_ms(server.db_ms_per_request)}, yet it runs on this machine and "
-        f"all other processes together used {foreign:.2f} cores."
+        f"{why.statement}."
     )
     doubt = "the database was not asked who waits for whom (PostgreSQL: pg_stat_activity, pg_blocking_pids)"
     return Candidate(
         "lock", "db-row", summary, "db", ("db-pool", "threadpool", "loop", "cpu", *FRONT), found,
         margin(waits.grown, DB_GROWTH, 3.0), agrees=True, conflicts=(doubt,),
     )  # fmt: skip
+
+
+def _not_the_machine(server: ServerFigures) -> Evidence | None:
+    """Say why queued statements do not wait for a CPU or a disk of this machine; None when they may."""
+    if server.psi.get("io_some", 0.0) >= DISK_PRESSURE:
+        return None
+    waited, foreign = server.psi.get("cpu_some"), server.foreign_cpu_cores
+    if waited is not None:
+        text = f"only for {waited:.0%} of the time did anybody there wait for a CPU"
+        return Evidence(text, "psi.cpu_some", waited, "share", None) if waited < CPU_PRESSURE else None
+    if foreign is None or foreign >= IDLE_DATABASE:
+        return None
+    text = f"all other processes there used {foreign:.2f} cores"
+    return Evidence(text, "host.foreign_cpu", foreign, "cores", None)
 
 
 def _on_this_machine(server: ServerFigures) -> bool:

@@ -28,6 +28,9 @@ TAKING_TURNS = 2.0
 OTHER_THREADS = 2.0
 """Threads per worker that serve nobody, yet are never idle: the probe's, and the one that collects its figures."""
 
+UNNAMED = ("unknown", "(other)")
+"""Peers of sockets that were gone before they were looked up, or too many to count one by one."""
+
 FED = ("db", "db-pool", "threadpool", *FRONT)
 
 
@@ -139,20 +142,18 @@ def thread_lock(facts: Facts, step: Step) -> Candidate | None:
 
 
 def silent_service(facts: Facts, step: Step) -> Candidate | None:
-    """io/downstream over a client the probe does not know: all threads are taken, most of them at one peer's socket."""
+    """io/downstream over a client the probe does not know: all threads are taken, most of them wait at a socket."""
     server = step.server
     taken = _taken(server)
     share = server.thread_states.get("socket")
-    peer = max(server.socket_peers, key=lambda name: server.socket_peers[name], default=None)
     known = (server.db_active or 0.0) + sum(call.active or 0.0 for call in server.calls)
-    if taken is None or share is None or peer is None or known >= HELD_UP or server.socket_peers[peer] < LOCKED_SHARE:
+    if taken is None or share is None or share < LOCKED_SHARE or known >= HELD_UP:
         return None
     key, pool = taken
     grown = grown_by(pool.hold_ms, facts.low(lambda figures: hold_of(figures.pools.get(key))))
     if grown is None or grown < HOLD_GROWTH:
         return None
-    share = server.socket_peers[peer]
-    text = f"{share:.0%} of the threads that are up to something wait for an answer of {peer}"
+    text = f"{share:.0%} of the threads that are up to something wait for an answer at a socket{_mostly(server)}"
     summary = (
         f"What the app calls binds: {text}, and a request holds its thread {grown:.1f} times as long as at low load "
         f"({show_ms(pool.hold_ms)})."
@@ -162,6 +163,13 @@ def silent_service(facts: Facts, step: Step) -> Candidate | None:
         "io", "downstream", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
         conflicts=("the calls themselves were not measured: their client is not one the probe knows",),
     )  # fmt: skip
+
+
+def _mostly(server: ServerFigures) -> str:
+    """Return ` of HOST:PORT` when most of the sockets whose peer was seen lead there; short ones are often not seen."""
+    named = {peer: share for peer, share in server.socket_peers.items() if peer not in UNNAMED}
+    peer = max(named, key=lambda name: named[name], default=None)
+    return f" of {peer}" if peer is not None and named[peer] > LOCKED_SHARE * sum(named.values()) else ""
 
 
 def _taken(server: ServerFigures) -> tuple[str, PoolFigures] | None:

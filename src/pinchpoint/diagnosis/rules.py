@@ -21,6 +21,8 @@ from pinchpoint.diagnosis.readings import (
     BLOCKED_SHARE,
     blocked,
     evidence,
+    grown_by,
+    hold_of,
     per_request_ms,
 )
 from pinchpoint.diagnosis.saturation import (
@@ -29,6 +31,10 @@ from pinchpoint.diagnosis.saturation import (
     cpu_use,
     loop_threads,
     loop_use,
+    narrowest,
+    pool_full,
+    running_use,
+    same_pool,
     worker_full,
 )
 from pinchpoint.diagnosis.words import counted
@@ -131,7 +137,7 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     """Report cpu/*: the allowed cores, or every event loop's one core, are running or runnable all the time."""
     server = step.server
     use, loop = cpu_use(step, facts.machine), loop_use(server)
-    cores_full = use is not None and use >= CPU_SATURATED
+    cores_full = use is not None and use >= CPU_SATURATED and not _unhurried(facts, step)
     loop_full = loop is not None and loop >= LOOP_SATURATED and not blocked(server) and _loop_computes(server)
     locked = gil_full(server)
     worker = worker_full(server)
@@ -160,6 +166,26 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     names = ("loop", "cpu", "db-pool", "threadpool", "db", *FRONT)
     resource = "loop" if (loop_full or locked) and facts.resource("loop") is not None else "cpu"
     return Candidate("cpu", cause, f"CPU binds: {where}{spent}.", resource, names, found, strength, agrees=True)
+
+
+UNHURRIED = 1.2
+"""Holding time at the limit over that at low load, up to which the holders of a full pool do not queue for the CPU."""
+
+
+def _unhurried(facts: Facts, step: Step) -> bool:
+    """Return True when the target runs less than its cores, and a full pool's holders are as fast as at low load.
+
+    What others take of its cores then fills up the sum, but keeps nobody waiting.
+    """
+    if (running_use(step.server, facts.cores) or 0.0) >= CPU_SATURATED:
+        return False
+    for key in ("threadpool", "executor", "http", "db", "slots"):
+        name, pool = narrowest(step.server, key)
+        low = facts.low(lambda server, key=key, name=name: hold_of(same_pool(server, key, name)))  # type: ignore[misc]
+        grown = grown_by(pool.hold_ms, low) if pool is not None and pool_full(pool) else None
+        if grown is not None and grown <= UNHURRIED:
+            return True
+    return False
 
 
 def _where(facts: Facts, cause: str, *, loop_full: bool, locked: bool, worker: bool) -> str:

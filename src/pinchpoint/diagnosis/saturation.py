@@ -46,17 +46,24 @@ def cpu_use(step: Step, machine: Machine) -> float | None:
 
 def _stolen_cores(step: Step, machine: Machine) -> float | None:
     """Return how many cores' worth of time the target was kept waiting by others; None when nothing tells."""
-    foreign = step.server.foreign_cpu_cores
-    generator = step.client.cpu_share if machine.shared else 0.0
-    if foreign is None or generator is None:
+    others, waited = _others(step, machine), step.server.runq_cores
+    if others is None:
         return None
-    others, waited = foreign + generator, step.server.runq_cores
     if waited is None:
         # A kernel without schedstat: pressure says for which share of the time somebody waited (DESIGN §6).
         waited = step.server.psi.get("cpu_some")
     if waited is None:
         return 0.0 if others < NOBODY_ELSE_CORES else None
     return min(waited, others)
+
+
+def _others(step: Step, machine: Machine) -> float | None:
+    """Return what others used: of the target's own CPUs where that was told apart, else of the whole machine."""
+    if step.server.rival_cpu_cores is not None:
+        return step.server.rival_cpu_cores
+    foreign = step.server.foreign_cpu_cores
+    generator = step.client.cpu_share if machine.shared else 0.0
+    return None if foreign is None or generator is None else foreign + generator
 
 
 def running_use(server: ServerFigures, cores: float | None) -> float | None:

@@ -211,6 +211,7 @@ def _machine(
     return {
         "psi": _psi(first, last, seconds),
         "foreign_cpu_cores": _foreign(rows, found, digests, seconds),
+        "rival_cpu_cores": _rivals(rows, seconds),
         "throttled_share": _throttled(rows),
         "listen_queue": _mean(queues),
         "listen_overflows": difference(first["listen_overflows"], last["listen_overflows"]),
@@ -236,6 +237,12 @@ def _foreign(
     if collector is None or generator is None:
         return None
     return max(0.0, (busy - target - collector) / seconds - generator)
+
+
+def _rivals(rows: Sequence[SampleRow], seconds: float) -> float | None:
+    """Return what others used of the target's CPUs; None where the collector did not tell them apart."""
+    used = difference(rows[0]["host"].get("foreign_busy_s"), rows[-1]["host"].get("foreign_busy_s"))
+    return None if used is None else max(0.0, used / seconds)
 
 
 def generator_cores(digests: Iterable[DigestRow], t0_s: float, t1_s: float) -> float | None:
