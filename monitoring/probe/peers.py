@@ -88,12 +88,15 @@ class Peers:
 
     def fill(self, fields: dict[str, float], at: float) -> None:
         """Publish the totals of every kind in use."""
+        peers = list(self.named.values())
+        if not peers:
+            return
         for kind, prefix in _PREFIXES.items():
-            of_kind = [peer.figures(at) for peer in list(self.named.values()) if peer.kind == kind]
+            of_kind = [peer.figures(at) for peer in peers if peer.kind == kind]
             if of_kind and not feeds.incomplete(kind):
                 for figure, values in zip(("calls", "errors", "s", "active", "active_s"), zip(*of_kind)):
                     fields[prefix + "_" + figure] = sum(values)
-        databases = [peer for peer in list(self.named.values()) if peer.kind == DATABASE]
+        databases = [peer for peer in peers if peer.kind == DATABASE]
         if databases and not feeds.incomplete(DATABASE):
             fields["db_embedded"] = all(peer.name.startswith(EMBEDDED) for peer in databases)
 

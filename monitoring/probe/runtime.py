@@ -87,6 +87,14 @@ class Hook:
         if self.alive:
             fields.update(mine)
 
+    def fill_in(self, fields: dict[str, float], at: float) -> bool:
+        """Do the same without fields of its own in between; False: it is off, and may have left some of them."""
+        try:
+            self._fill(fields, at)
+        except Exception as error:
+            self.fail(error)
+        return self.alive
+
     def state(self, _at: float) -> tuple[float]:
         """Return the hook's row of the page."""
         return (float(self.alive),)
@@ -109,6 +117,7 @@ class Runtime:
         self._page: PageFile | None = None
         self._round = 0
         self._publishing = RLock()
+        self._dead: list[tuple[str, bool]] = []
 
     def add(self, hook: Hook) -> None:
         """Publish this hook's fields from now on."""
@@ -138,13 +147,14 @@ class Runtime:
         """Write every available field once, and the tables now and then."""
         with self._publishing:
             at = time.monotonic()
-            fields: dict[str, float] = {}
-            dead = [hook for hook in self.hooks if not hook.alive]
-            feeds.refresh(
-                [hook.name for hook in dead if not hook.unhooked], [hook.name for hook in dead if hook.unhooked]
-            )
-            for hook in list(self.hooks):
-                hook.fill(fields, at)
+            hooks = list(self.hooks)
+            dead = [(hook.name, hook.unhooked) for hook in hooks if not hook.alive]
+            if dead != self._dead:
+                self._dead = dead
+                feeds.refresh(
+                    [name for name, unhooked in dead if not unhooked], [name for name, unhooked in dead if unhooked]
+                )
+            fields = _gather(hooks, at)
             due = self._round % TABLES_EVERY == 0
             self._round += 1
             tables = [rows.pack(at) for rows in ALL_ROWS] if due else ()
@@ -193,6 +203,18 @@ class Runtime:
             # An interpreter on its way out takes its modules away from under this thread.
             if not sys.is_finalizing():
                 log(f"page no longer written: {told(error)}")
+
+
+def _gather(hooks: list[Hook], at: float) -> dict[str, float]:
+    """Return the fields of all hooks, afresh whenever one fails halfway: this happens once to a hook.
+
+    Twenty times a second the publisher takes the interpreter from the app: every object less counts.
+    """
+    fields: dict[str, float] = {}
+    for hook in hooks:
+        if hook.alive and not hook.fill_in(fields, at):
+            return _gather(hooks, at)
+    return fields
 
 
 RUNTIME = Runtime(os.environ.get(PAGE_FOLDER_VARIABLE, ""))
