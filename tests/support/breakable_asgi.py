@@ -74,6 +74,17 @@ async def root(_request: Request) -> PlainTextResponse:
     return PlainTextResponse("yes")
 
 
+async def metrics(_request: Request) -> PlainTextResponse:
+    """Answer as an instrumented app would: when the loop gets round to it."""
+    return PlainTextResponse("requests_total 1\n")
+
+
+async def block(request: Request) -> PlainTextResponse:
+    """Stop the loop."""
+    time.sleep(float(request.query_params["seconds"]))  # noqa: ASYNC251 - the fault to be seen
+    return PlainTextResponse("slept")
+
+
 async def boom(_request: Request) -> PlainTextResponse:
     """Raise."""
     raise ValueError("the app's own")
@@ -171,6 +182,8 @@ async def everything(request: Request) -> JSONResponse:
 app = Starlette(
     routes=[
         Route("/", root),
+        Route("/metrics", metrics),
+        Route("/block", block),
         Route("/boom", boom),
         Route("/stream", stream),
         Route("/everything", everything),
