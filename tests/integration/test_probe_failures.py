@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pinchpoint.monitoring.injection import probe_environment
 from support.zygotes import Zygote, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 BOOM = """
 from importlib import import_module
@@ -208,3 +214,115 @@ def test_what_cannot_be_hooked_is_unavailable_and_the_rest_is_there(tmp_path: Pa
     assert {"httpcore._async.http11", "urllib3.connection", "anyio._backends._asyncio", "asyncio.locks"} <= off
     assert {field for field in fields if field.startswith(("http_", "tokens_", "executor_", "lock_"))} == set()
     assert {"requests_done", "loop_busy_s", "pool_wait_s", "db_s", "slots_taken", "queue_s"} <= fields
+
+
+def test_a_page_folder_that_vanishes_costs_one_line(tmp_path: Path) -> None:
+    """The page goes on in memory, for nobody; the await profile, which writes a file each second, gives up."""
+    zygote = Zygote("asgi", tmp_path)
+    with zygote.serving("log") as server:
+        wait_for(lambda: server.ask("/"))
+        shutil.rmtree(tmp_path / "pages")
+        wait_for(lambda: "pinchpoint" in server.log.read_text())
+        assert [status for status, _ in server.answers()] == [200, 200, 200, 404, 500, 200, 200]
+        log = server.log.read_text()
+    zygote.close()
+    assert log.count("pinchpoint probe: await profile switched off: FileNotFoundError") == 1
+    assert log.count("pinchpoint") == 1
+
+
+FORKED_WHILE_LOCKED = """
+import os, sys, threading
+from importlib import import_module
+ours = lambda name: import_module("_pinchpoint_probe." + name)
+outgoing, gates, routes = ours("outgoing"), ours("gates"), ours("routes")
+locks = [outgoing._FAMILY_LOCK, outgoing._CHANGE_LOCK, gates.GATES_OPEN._lock, routes.ROUTES_SEEN._lock]
+held, done = threading.Event(), threading.Event()
+def hold():
+    for lock in locks:
+        lock.acquire()
+    held.set()
+    done.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+pid = os.fork()
+if pid == 0:
+    def use():
+        outgoing.Door("http-pool", "httpx max 1", 1).close()
+        routes.ROUTES_SEEN.row("GET", "/new", "", 200)
+        os._exit(7)
+    threading.Thread(target=use, daemon=True).start()
+    threading.Event().wait(5)
+    os._exit(1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def _run(code: str, tmp_path: Path, *path: Path, python: str = sys.executable, cwd: Path | None = None) -> str:
+    """Run code under the probe; return what it says on both streams."""
+    environ = probe_environment(tmp_path / "pages", {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))})
+    command = [python, "-c", code]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False, cwd=cwd)
+    return done.stdout + done.stderr
+
+
+def test_a_fork_while_our_locks_are_held_leaves_no_child_waiting(tmp_path: Path) -> None:
+    """The thread that held them does not exist in the child."""
+    assert _run(FORKED_WHILE_LOCKED, tmp_path) == "7\n"
+
+
+def _python(minor: int) -> str:
+    """Return an interpreter of Python 3.`minor`."""
+    found = next((Path.home() / ".pyenv" / "versions").glob(f"3.{minor}.*/bin/python"), None)
+    return str(found) if found is not None else pytest.skip(f"Python 3.{minor} is not installed")
+
+
+CALLING = """
+import importlib.machinery, importlib.util, sys
+print("first")
+behind = sys.path[sys.path.index({folder!r}) + 1:]
+spec = importlib.machinery.PathFinder.find_spec("sitecustomize", behind)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+"""
+
+
+def test_a_tool_in_front_that_runs_the_next_sitecustomize_is_run_once(tmp_path: Path) -> None:
+    """We run what is behind us, and not what stands before us again."""
+    first, last = tmp_path / "with a space", tmp_path / "last"
+    for folder, code in ((first, CALLING.format(folder=str(first))), (last, "print('last')")):
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(code)
+    environ = probe_environment(tmp_path / "pages", {**os.environ, "PYTHONPATH": str(last)})
+    environ["PYTHONPATH"] = os.pathsep.join([str(first), environ["PYTHONPATH"]])
+    command = [sys.executable, "-c", "import sys; print('_pinchpoint_probe.hooks' in sys.modules)"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("first\nlast\nTrue\n", "")
+
+
+def test_a_working_directory_that_is_gone_stops_nothing(tmp_path: Path) -> None:
+    """Relative entries of the path lead nowhere then; from 3.11 on, Python itself does not start."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = (
+        "import os, subprocess, sys; os.rmdir(os.getcwd());"
+        "code = 'import sys; print(\"_pinchpoint_probe.hooks\" in sys.modules)';"
+        "done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True);"
+        "print(done.stdout, done.stderr.count('sitecustomize'))"
+    )
+    assert _run(code, tmp_path, Path("relative"), python=_python(9), cwd=gone) == "True\n 0\n"
+
+
+ZIPPED = """
+import uvicorn.config
+print(uvicorn.config.Config.load.__closure__ is not None, uvicorn.config.__file__.endswith("app.zip/uvicorn/config.py"))
+"""
+
+
+@pytest.mark.parametrize("minor", [9, 11])
+def test_servers_in_a_zip_file_are_hooked(tmp_path: Path, minor: int) -> None:
+    """Loaders of zip files had no exec_module until Python 3.9."""
+    python = _python(minor)
+    with zipfile.ZipFile(tmp_path / "app.zip", "w") as archive:
+        archive.writestr("uvicorn/__init__.py", "")
+        archive.writestr("uvicorn/config.py", "class Config:\n    def load(self): self.loaded_app = None\n")
+    assert _run(ZIPPED, tmp_path, tmp_path / "app.zip", python=python) == "True True\n"
