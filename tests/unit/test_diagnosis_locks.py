@@ -139,3 +139,25 @@ def test_a_neighbour_on_the_same_core_does_not_hide_a_full_pool() -> None:
     verdict = diagnose(recording).verdict
 
     assert (verdict.class_, verdict.cause) == ("pool", "threadpool")
+
+
+def test_a_worker_that_hardly_runs_is_not_full_however_long_its_threads_queue_for_the_core() -> None:
+    """A neighbour has the core; seven of eight requests sleep until SQLite's writer is done."""
+    recording = Synthetic(TRUTHS["sqlite-writer"][0]).run().recording()
+    for sample in recording.samples:
+        sample["host"]["foreign_busy_s"] = 0.9 * sample["t_s"]
+        for process in sample["processes"]:
+            process["runq_s"] = 1.0 * sample["t_s"]
+
+    verdict = diagnose(recording).verdict
+
+    assert (verdict.class_, verdict.cause) == ("lock", "sqlite-writer")
+
+
+def test_a_neighbour_that_was_busy_before_is_no_database_at_work() -> None:
+    """Others use 1.5 cores at every load, and nobody queues for a CPU: the pool binds."""
+    truth = replace(TRUTHS["db-pool-postgres"][0], foreign_cores=1.5, host_cores=4)
+
+    verdict = diagnosed(truth).verdict
+
+    assert (verdict.class_, verdict.cause) == ("pool", "db-pool")

@@ -49,6 +49,12 @@ QUEUED_CALLS = 3.0
 CPU_PRESSURE = 0.5
 """Share of time in which somebody on the machine waited for a CPU; beside computing statements that queue: 0.8 to 1."""
 
+FULL_PRESSURE = 0.8
+"""The same, from which the machine has no CPU left."""
+
+COMPUTES_CORES = 0.5
+"""Cores that others use more at the limit than at low load, from which they work for the app and are no neighbours."""
+
 DISK_PRESSURE = 0.1
 """Share of time in which somebody waited for a disk, from which that may be what statements wait for."""
 
@@ -193,8 +199,12 @@ def _wants_more_than_database(facts: Facts, step: Step) -> bool:
 
 
 def _host_full(facts: Facts, step: Step) -> bool:
-    foreign = step.server.foreign_cpu_cores
-    return foreign is not None and facts.cores is not None and foreign >= HOST_FULL * facts.cores
+    """Judge whether a database on this machine has used it up: others are busy, and were not before, or CPUs queue."""
+    foreign, pressure = step.server.foreign_cpu_cores, step.server.psi.get("cpu_some")
+    if foreign is None or facts.cores is None or foreign < HOST_FULL * facts.cores:
+        return False
+    before = facts.low(lambda server: server.foreign_cpu_cores) or 0.0
+    return foreign - before >= COMPUTES_CORES or (pressure or 0.0) >= FULL_PRESSURE
 
 
 def embedded_database(facts: Facts, step: Step) -> Candidate | None:

@@ -150,7 +150,8 @@ DOOR = "worker-slots uvicorn limit_concurrency"
 
 def admission(facts: Facts, step: Step) -> Candidate | None:
     """pool/admission-limit: uvicorn's `limit_concurrency` refuses what comes, and that is what fails."""
-    gate = step.server.gates.get(DOOR)
+    # The kind's total is read more often than each gate by itself.
+    gate = (same_pool(step.server, "slots", DOOR) or step.server.gates[DOOR]) if DOOR in step.server.gates else None
     refused = gate.timeouts if gate is not None else None
     if gate is None or not refused or refused < REFUSED * step.client.failed:
         return None

@@ -5,7 +5,7 @@ The order in `RULES` is the nesting order, deepest first: a pool full because it
 
 from collections.abc import Callable
 
-from pinchpoint.diagnosis.cpu_causes import cpu_cause, gil_full
+from pinchpoint.diagnosis.cpu_causes import THREADS_SHARE, cpu_cause, gil_full
 from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database, row_lock
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.lock_rules import downstream, file_lock, lock, silent_service, sqlite_writer, thread_lock
@@ -28,6 +28,7 @@ from pinchpoint.diagnosis.readings import (
 from pinchpoint.diagnosis.saturation import (
     CPU_SATURATED,
     LOOP_SATURATED,
+    ONE_GIL,
     cpu_use,
     loop_threads,
     loop_use,
@@ -140,7 +141,7 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     cores_full = use is not None and use >= CPU_SATURATED and not _unhurried(facts, step)
     loop_full = loop is not None and loop >= LOOP_SATURATED and not blocked(server) and _loop_computes(server)
     locked = gil_full(server)
-    worker = worker_full(server)
+    worker = worker_full(server) and (_runs_all_the_time(server) or not _unhurried(facts, step))
     if not (cores_full or loop_full or locked or worker) or _storm(
         facts, step, lambda s: max(cpu_use(s, facts.machine) or 0.0, loop_use(s.server) or 0.0)
     ):
@@ -156,7 +157,7 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
         )
     cost = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
     at_limit = per_request_ms(server.cpu_cores, server)
-    where = _where(facts, cause, loop_full=loop_full, locked=locked, worker=worker and not cores_full)
+    where = _where(facts, cause, server, loop_full=loop_full, locked=locked, worker=worker and not cores_full)
     spent = f"; a request costs {show_ms(at_limit or cost)} of CPU" if (at_limit or cost) is not None else ""
     strength = max(
         margin(use, CPU_SATURATED, 1.0) if cores_full else 0.0,
@@ -172,13 +173,27 @@ UNHURRIED = 1.2
 """Holding time at the limit over that at low load, up to which the holders of a full pool do not queue for the CPU."""
 
 
-def _unhurried(facts: Facts, step: Step) -> bool:
-    """Return True when the target runs less than its cores, and a full pool's holders are as fast as at low load.
+def _runs_all_the_time(server: ServerFigures) -> bool:
+    return max((worker.cpu_cores or 0.0 for worker in server.per_worker), default=0.0) >= ONE_GIL[0]
 
-    What others take of its cores then fills up the sum, but keeps nobody waiting.
+
+QUEUES_FOR_CPU = 0.3
+"""Threads that run or are runnable, as a share of the requests inside: below, most of these wait for something else."""
+
+
+def _unhurried(facts: Facts, step: Step) -> bool:
+    """Return True when the target runs less than its cores, and hardly a request waits for them.
+
+    What others take of its cores then fills up the sum, but keeps nobody waiting: the holders of a full pool are as
+    fast as at low load, or most requests inside do not want to run.
     """
-    if (running_use(step.server, facts.cores) or 0.0) >= CPU_SATURATED:
+    server = step.server
+    if (running_use(server, facts.cores) or 0.0) >= CPU_SATURATED:
         return False
+    if server.inflight and server.runq_cores is not None and (loop_use(server) or 0.0) < LOOP_SATURATED:
+        wanted = (server.cpu_cores or 0.0) + server.runq_cores
+        if wanted < QUEUES_FOR_CPU * server.inflight:
+            return True
     for key in ("threadpool", "executor", "http", "db", "slots"):
         name, pool = narrowest(step.server, key)
         low = facts.low(lambda server, key=key, name=name: hold_of(same_pool(server, key, name)))  # type: ignore[misc]
@@ -188,13 +203,18 @@ def _unhurried(facts: Facts, step: Step) -> bool:
     return False
 
 
-def _where(facts: Facts, cause: str, *, loop_full: bool, locked: bool, worker: bool) -> str:
+def _where(facts: Facts, cause: str, server: ServerFigures, *, loop_full: bool, locked: bool, worker: bool) -> str:
+    burnt_off_loop = (server.off_loop_cpu_cores or 0.0) >= THREADS_SHARE * (server.cpu_cores or 0.0) > 0
     if worker:
         return "a worker computes without a pause, and its GIL gives it no more than one core"
     if locked and cause == "gil":
         return "Python code in threads holds the GIL all the time, so a worker gets no more than one core"
     if locked:
         return "Python code in threads keeps the event loop from the GIL"
+    if loop_full and burnt_off_loop:
+        return (
+            f"threads beside the event loop use up {counted(facts.cores, 'allowed core')}, and the loop waits its turn"
+        )
     return (
         "the event loop computes without a pause"
         if loop_full
