@@ -83,8 +83,11 @@ def test_a_target_is_a_module_and_an_app(target: str, words: str) -> None:
         check_target(RunConfig(target=target))
 
 
-def test_an_interpreter_is_found_here_or_in_the_targets_folder(tmp_path: Path) -> None:
+def test_an_interpreter_is_found_here_or_in_the_targets_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Absolute, because the target starts elsewhere; its link is kept: that is what makes an environment."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)  # a checkout has a .venv of its own
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
