@@ -71,7 +71,12 @@ class Backlog:
 
 def backlog(rows: Sequence[DigestRow]) -> Backlog:
     """Count the backlog of one segment from all its digest rows. Exact: every segment begins with nothing in flight."""
-    middle_s = (min(row["t0_s"] for row in rows) + max(row["t1_s"] for row in rows)) / 2 if rows else 0.0
+    end_s = max((row["t1_s"] for row in rows), default=0.0)
+    middle_s = (min((row["t0_s"] for row in rows), default=0.0) + end_s) / 2
+    first_s = min((row["t1_s"] for row in rows), default=0.0)
+    if first_s < end_s - 2 * HALF_ROW_S:
+        # A step of 1.5 s has no row that ends by its middle: with nothing counted by then, any backlog seems to grow.
+        middle_s = max(middle_s, first_s)
     first_half = [row for row in rows if row["t1_s"] <= middle_s + HALF_ROW_S]
     return Backlog(sum(row["scheduled"] for row in rows), _unserved(first_half), _unserved(rows))
 

@@ -146,6 +146,15 @@ def test_the_backlog_is_what_nobody_took_and_what_is_in_flight_over_all_processe
     assert backlog([]) == Backlog(0, 0, 0)
 
 
+def test_a_short_step_whose_first_second_passes_its_middle_is_not_taken_to_grow_from_nothing() -> None:
+    """1.5 s at 320/s with an answer after 80 ms: 24 in flight after the first second, 25 at the end."""
+    rows = [row(10.0, scheduled=320, started=320, inflight=24), row(11.0, scheduled=160, started=160, inflight=25)]
+    rows[1]["t1_s"] = 11.5
+
+    assert backlog(rows) == Backlog(scheduled=480, midway=24, end=25)
+    assert not backlog(rows).grows
+
+
 def rates(outcome: dict[float, bool], *, gross: bool = True) -> list[float]:
     """Let the ramp search an app that passes up to its capacity; return the loads it tried."""
     trials: list[Trial] = []
