@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything CI checks, from a fresh clone: install, lint, types, tests, and the tests again on the built wheel.
 #   --with-servers   install PostgreSQL, Prometheus and Chromium with apt if they are missing (also when CI=true)
-#   other arguments  go to the first pytest run
+#   other arguments  go to pytest
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
@@ -55,6 +55,15 @@ test_wheel() {
     )
 }
 
+# Say how the wheel did, once it is done.
+await_wheel() {
+    wait "$wheel" || {
+        cat "$room/log" >&2
+        die "the wheel failed its tests"
+    }
+    step "the wheel: $(tail -n 1 "$room/log")"
+}
+
 servers=${CI:-false}
 if [[ ${1:-} == --with-servers ]]; then
     servers=true
@@ -64,14 +73,24 @@ if [[ $servers == true ]]; then
     install_servers
 fi
 ensure_venv dev
-step "style and types"
-scripts/lint.sh
-step "tests"
-.venv/bin/pytest -q "$@"
-step "tests on the wheel"
 room=$(mktemp -d)
-trap 'rm -rf "$room"' EXIT
-test_wheel "$room"
+step "style and types; the wheel and its tests meanwhile"
+test_wheel "$room" >"$room/log" 2>&1 &
+wheel=$!
+trap 'kill "$wheel" 2>/dev/null; rm -rf "$room"' EXIT
+scripts/lint.sh
+if [[ $# -gt 0 ]]; then
+    await_wheel
+    step "tests"
+    .venv/bin/pytest -q "$@"
+else
+    step "unit tests"
+    .venv/bin/pytest -q tests/unit
+    await_wheel
+    # These look at clocks: nothing else may run.
+    step "integration and end-to-end tests"
+    .venv/bin/pytest -q tests/integration tests/e2e
+fi
 left_out=$(missing_servers)
 say ""
 say "all checks passed in $SECONDS s${left_out:+; without tests that need: $left_out}"
