@@ -57,13 +57,23 @@ class Busy:
             RUNTIME.add(HOOK)
 
     def enter(self, at: float) -> int:
-        """Note a call that begins; return what `leave` wants."""
-        thread = get_native_id()
-        self.inside[thread] = at
+        """Note a call that begins; return what `leave` wants. Never raises."""
+        try:
+            thread = get_native_id()
+            self.inside[thread] = at
+        except Exception as error:
+            HOOK.fail(error)
+            return 0
         return thread
 
     def leave(self, thread: int, locked: bool) -> None:
-        """Note its end; `locked`: it failed because the database was locked."""
+        """Note its end; `locked`: it failed because the database was locked. Never raises."""
+        try:
+            self._leave(thread, locked)
+        except Exception as error:
+            HOOK.fail(error)
+
+    def _leave(self, thread: int, locked: bool) -> None:
         began = self.inside.pop(thread, None)
         if not locked and not self.seen:
             return

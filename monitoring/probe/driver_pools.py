@@ -97,6 +97,12 @@ def _around(owner: Any, name: str, before: Before, after: After) -> None:
     setattr(owner, name, call_async if inspect.iscoroutinefunction(original) else call)
 
 
+def _need(owner: Any, names: tuple[str, ...]) -> None:
+    """Refuse a version without these, own or inherited: a pool whose returns are not seen would look full for ever."""
+    for name in names:
+        getattr(owner, name)
+
+
 def _connecting(gate: Gate | None) -> tuple[Gate, Ask | None, float] | None:
     """Begin to connect, for the caller that waits or for nobody in particular."""
     if gate is None:
@@ -127,6 +133,7 @@ def hook_psycopg_pool(module: Any) -> None:
         owner = module.__dict__.get(name)
         if owner is None or owner.__module__ != module.__name__:
             continue
+        _need(owner, ("getconn", "_add_to_pool", "_return_connection"))
         _around(owner, "getconn", lambda pool, *_: Ask(_psycopg_gate(pool)), ended)
         _around(owner, "_connect", lambda pool, *_: _connecting(pool.__dict__.get(_GATE)), _connected)
         # Before the next caller gets it; some are thrown away instead.
@@ -192,8 +199,10 @@ def hook_asyncpg_pool(module: Any) -> None:
             holder = proxy._holder  # noqa: SLF001 - the proxy is new each time, and neither has room for a mark
             _room(holder._pool)[holder] = held  # noqa: SLF001
 
-    _around(module.Pool, "_acquire", _asyncpg_ask, ended)
     holder = module.PoolConnectionHolder
+    _need(module.Pool, ("_acquire",))
+    _need(holder, ("connect", "_release"))
+    _around(module.Pool, "_acquire", _asyncpg_ask, ended)
     _around(holder, "connect", lambda holder: _connecting(_room(holder._pool).get(_GATE)), _connected)  # noqa: SLF001
     _around(holder, "_release", _asyncpg_back, _nothing)
 

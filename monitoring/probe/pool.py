@@ -84,9 +84,17 @@ class Place:
         return total
 
 
+_OF_RECORD = ("checkout", "_ConnectionRecord__connect")
+_OF_POOL = ("_do_return_conn", "dispose", "size")
+
+
 def hook_sqlalchemy(module: Any) -> None:
     """Time `_ConnectionRecord.checkout` and its connect, and QueuePool's return; forget pools that are disposed of."""
     record_class = sys.modules["sqlalchemy.pool.base"]._ConnectionRecord  # noqa: SLF001 - the one place all pools share
+    # All of it or nothing: a pool whose returns are not seen would look full for ever.
+    for owner, names in ((record_class, _OF_RECORD), (module.QueuePool, _OF_POOL)):
+        for name in names:
+            getattr(owner, name)
     _hook_checkout(record_class, module.QueuePool)
     _hook_connect(record_class)
     _hook_return(module.QueuePool)
@@ -131,14 +139,14 @@ def _hook_checkout(record_class: Any, queue_pool: Any) -> None:
         except BaseException as error:
             safely(gate.gave_up, began, isinstance(error, pool_timeout))
             raise
-        safely(_got, gate, began, fairy._connection_record)  # noqa: SLF001 - its public name came later
+        safely(_got, gate, began, fairy)
         return fairy
 
     record_class.checkout = classmethod(checkout)
 
 
-def _got(gate: Gate, began: float, record: Any) -> None:
-    figures = record.__dict__
+def _got(gate: Gate, began: float, fairy: Any) -> None:
+    figures = fairy._connection_record.__dict__  # noqa: SLF001 - its public name came later
     figures[HELD] = (gate, gate.got(began, figures.pop(_CONNECT_S, 0.0)))
 
 

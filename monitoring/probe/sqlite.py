@@ -21,6 +21,8 @@ _CALLS = ("execute", "executemany", "executescript")
 _FETCHES = ("fetchone", "fetchmany", "fetchall")
 _ENDS = ("commit", "__exit__")
 _FACTORY_POSITION = 5
+_MOST_CLASSES = 100
+"""An app that makes a class for every connection must not make us keep them all; the rest goes untimed."""
 _BUSY_MESSAGES = ("database is locked", "database table is locked", "database schema is locked")
 
 
@@ -83,6 +85,8 @@ class Classes:
         if base not in self._made:
             self._made[base] = self._base_connection(base)
         if factory not in self._made:
+            if len(self._made) >= _MOST_CLASSES:
+                return None
             # Ours goes behind the app's own class: that one's `super` must find our `cursor`, not the other way round.
             self._made[factory] = _like(factory, (factory, self._made[base]), {})
         return self._made[factory]
@@ -105,7 +109,7 @@ class Classes:
         return self._new_cursor(factory) if made is None else made
 
     def _new_cursor(self, factory: Any) -> Any:
-        if not issubclass(factory, self.module.Cursor):
+        if not issubclass(factory, self.module.Cursor) or len(self._made) >= _MOST_CLASSES:
             return factory
         methods = {name: self._watched(getattr(factory, name), _cursor_peer, 1) for name in _CALLS}
         methods.update({name: brief(getattr(factory, name), _cursor_peer) for name in _FETCHES})
