@@ -161,3 +161,15 @@ def test_a_neighbour_that_was_busy_before_is_no_database_at_work() -> None:
     verdict = diagnosed(truth).verdict
 
     assert (verdict.class_, verdict.cause) == ("pool", "db-pool")
+
+
+def test_a_generator_out_of_users_is_not_told_to_take_more_cores() -> None:
+    """Half of the arrivals found nobody free, on 28 % of a core."""
+    recording = Synthetic(TRUTHS["not-reached"][0]).run().recording()
+    for digest in recording.digests:
+        digest["scheduled"] *= 2
+
+    verdict = diagnose(recording).verdict
+
+    assert verdict.class_ == "generator"
+    assert [item.knob for item in verdict.advice] == ["max_users"]

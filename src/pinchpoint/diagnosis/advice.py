@@ -228,8 +228,22 @@ def _memory(facts: Facts, _candidate: Candidate, _ceiling: float | None, _wall: 
     return found
 
 
+GENERATOR_BUSY = 0.7
+"""CPU of a load process as a share of a core, up to which it was users that it lacked, and not CPU."""
+
+
+def _out_of_users(facts: Facts) -> bool:
+    failing = {gate.name for gate in facts.validity.gates if gate.status == "fail"}
+    limit = facts.ladder.limit
+    used = limit.client.cpu_share if limit is not None else None
+    return failing == {"started-share"} and used is not None and used < GENERATOR_BUSY
+
+
 def _without_bottleneck(facts: Facts, wall: Resource | None) -> list[Advice]:
     if facts.validity.status == "invalid":
+        if _out_of_users(facts):
+            text = "Let the generator use more users (--max-users): all waited for answers, and its CPU was not full."
+            return [Advice(text, "max_users", None, None, "a load that does not depend on how long answers take")]
         text = "Give the generator more processes (--processes) or cores of its own (--load-cpus), then measure again."
         return [Advice(text, "processes", None, None, "a measurement of the server instead of the generator")]
     text = "Raise the load or the budget to find the limit."

@@ -2,11 +2,11 @@
 
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.pool_rules import HOLD_GROWTH, behind
-from pinchpoint.diagnosis.readings import evidence, grown_by, hold_of, net_call_ms
-from pinchpoint.diagnosis.saturation import POOL_FULL, cpu_use, loop_threads, narrowest, pool_full, pool_use, slots_full
+from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_of, net_call_ms
+from pinchpoint.diagnosis.saturation import POOL_FULL, loop_threads, narrowest, pool_full, pool_use, slots_full
 from pinchpoint.diagnosis.words import ms as show_ms
 from pinchpoint.measures import PoolFigures, ServerFigures, Step
-from pinchpoint.records import BottleneckClass, Evidence
+from pinchpoint.records import BottleneckClass
 
 CALLS_DOMINATE = 0.5
 """Share of a request's time inside the app that makes the calls it sends the thing to look at."""
@@ -34,13 +34,6 @@ UNNAMED = ("unknown", "(other)")
 FED = ("db", "db-pool", "threadpool", *FRONT)
 
 
-def _cpu_idle(facts: Facts, step: Step) -> list[Evidence]:
-    use = cpu_use(step, facts.machine)
-    if use is None:
-        return []
-    return [evidence(f"CPU running or runnable only {use:.0%}", "cpu.running+runnable", use, "share", step)]
-
-
 def lock(facts: Facts, step: Step) -> Candidate | None:
     """lock/python-lock, lock/file-lock; pool/admission-limit when it admits several."""
     name, gate = narrowest(step.server, "lock")
@@ -49,7 +42,7 @@ def lock(facts: Facts, step: Step) -> Candidate | None:
     class_, cause, lead = _kind(name or "", gate)
     row = facts.resource("lock")
     found = [evidence(f"{_use(gate)}, {gate.waiting or 0.0:.3g} requests waiting", "probe.lock_busy", pool_use(gate),
-                      "share", step), *_cpu_idle(facts, step)]  # fmt: skip
+                      "share", step), *cpu_beside(facts, step)]  # fmt: skip
     return Candidate(
         class_, cause, _summary(lead, gate), "lock", FED, found, margin(pool_use(gate), POOL_FULL, 1.0),
         agrees=row is not None and row.ceiling_rps is not None,
@@ -68,7 +61,7 @@ def file_lock(facts: Facts, step: Step) -> Candidate | None:
     wait = f", {show_ms(gates[name].wait_ms)} each" if gates[name].wait_ms else ""
     summary = f"A file lock binds ({name.removeprefix(FILE)}): {waiting:.3g} requests wait for it on average{wait}."
     return Candidate(
-        "lock", "file-lock", summary, "lock", FED, [*found, *_cpu_idle(facts, step)],
+        "lock", "file-lock", summary, "lock", FED, [*found, *cpu_beside(facts, step)],
         margin(waiting, ALWAYS_WAITED_FOR, 2 * ALWAYS_WAITED_FOR), agrees=True,
     )  # fmt: skip
 
@@ -108,7 +101,7 @@ def sqlite_writer(facts: Facts, step: Step) -> Candidate | None:
     summary = (
         f"SQLite's lock binds: it lets one writer in at a time, and {text}; between two tries they sleep, up to 0.1 s."
     )
-    found = [evidence(text, "probe.sqlite_busy", share, "share", step), *_cpu_idle(facts, step)]
+    found = [evidence(text, "probe.sqlite_busy", share, "share", step), *cpu_beside(facts, step)]
     return Candidate("lock", "sqlite-writer", summary, "db", FED, found, margin(share, HELD_UP, 1.0), agrees=True)
 
 
@@ -133,7 +126,7 @@ def thread_lock(facts: Facts, step: Step) -> Candidate | None:
         f"A lock between threads binds: {text}, one at a time goes on, and a request holds its thread {grown:.1f} "
         "times as long as at low load. More threads would wait for the same lock."
     )
-    found = [evidence(text, "threads.lock", share, "share", step), *_cpu_idle(facts, step)]
+    found = [evidence(text, "threads.lock", share, "share", step), *cpu_beside(facts, step)]
     doubt = "the lock itself was not measured: a queue between threads, or a pool of one, looks the same from outside"
     return Candidate(
         "lock", "python-lock", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
@@ -158,7 +151,7 @@ def silent_service(facts: Facts, step: Step) -> Candidate | None:
         f"What the app calls binds: {text}, and a request holds its thread {grown:.1f} times as long as at low load "
         f"({show_ms(pool.hold_ms)})."
     )
-    found = [evidence(text, "threads.socket", share, "share", step), *_cpu_idle(facts, step)]
+    found = [evidence(text, "threads.socket", share, "share", step), *cpu_beside(facts, step)]
     return Candidate(
         "io", "downstream", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
         conflicts=("the calls themselves were not measured: their client is not one the probe knows",),
@@ -194,7 +187,7 @@ def downstream(facts: Facts, step: Step) -> Candidate | None:
         return None
     peer = next((call.name.partition(" ")[2] for call in server.calls if call.name.startswith("http ")), "a service")
     text = f"a call takes {show_ms(now)}, {now / then:.1f} times as long as at low load ({show_ms(then)})"
-    found = [evidence(text, "probe.http_s", now / then, "ratio", step), *_cpu_idle(facts, step)]
+    found = [evidence(text, "probe.http_s", now / then, "ratio", step), *cpu_beside(facts, step)]
     return Candidate(
         "io", "downstream", f"What the app calls binds: {peer}; {text}.", "downstream",
         ("http-pool", "lock", "db", "db-pool", "threadpool", *FRONT), found, margin(now / then, HOLD_GROWTH, 3.0),

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from pinchpoint.diagnosis.facts import Candidate, Facts, margin
-from pinchpoint.diagnosis.readings import evidence, grown_by, hold_of, uses_of
+from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_of, uses_of
 from pinchpoint.diagnosis.saturation import (
     POOL_FULL,
-    cpu_use,
     narrowest,
     pool_full,
     pool_use,
@@ -62,14 +61,7 @@ def _pool_evidence(facts: Facts, pool: PoolFigures, grown: float | None, step: S
     if grown is not None:
         text = f"a connection is held {grown:.2f} times as long as at low load"
         found.append(evidence(text, "probe.pool_hold", grown, "ratio", step))
-    return [*found, *_cpu_idle(facts, step)]
-
-
-def _cpu_idle(facts: Facts, step: Step) -> list[Evidence]:
-    use = cpu_use(step, facts.machine)
-    if use is None:
-        return []
-    return [evidence(f"CPU running or runnable only {use:.0%}", "cpu.running+runnable", use, "share", step)]
+    return [*found, *cpu_beside(facts, step)]
 
 
 def _pool_summary(lead: str, members: str, pool: PoolFigures, hold_ms: float | None, uses: float | None) -> str:
@@ -156,7 +148,7 @@ def admission(facts: Facts, step: Step) -> Candidate | None:
     if gate is None or not refused or refused < REFUSED * step.client.failed:
         return None
     text = f"{refused:.0f} requests were refused, {step.client.failed} failed in all"
-    found = [evidence(text, "probe.slots_timeouts", refused, "requests", step), *_cpu_idle(facts, step)]
+    found = [evidence(text, "probe.slots_timeouts", refused, "requests", step), *cpu_beside(facts, step)]
     summary = (
         f"uvicorn's limit_concurrency binds: it lets {_of(gate.size)} open connections in, idle ones of clients that "
         f"keep them alive included, and {_of(gate.busy)} were open on average; {text} (503)."
@@ -175,7 +167,7 @@ def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
         return None
     waiting = _of(_waiting(step, pool, kind))
     text = f"{_of(pool.busy)} of {_of(pool.size)} {kind.members} in use, {waiting} requests waiting"
-    found = [evidence(text, kind.signal, pool_use(pool), "share", step), *_cpu_idle(facts, step)]
+    found = [evidence(text, kind.signal, pool_use(pool), "share", step), *cpu_beside(facts, step)]
     doubt = f"its {kind.members} are held longer at the limit than at low load, so something behind it may bind"
     row = facts.resource(kind.resource)
     uses = facts.low(lambda server: uses_of(same_pool(server, kind.key, name)))

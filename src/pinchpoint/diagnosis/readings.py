@@ -3,6 +3,7 @@
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.saturation import (
     LOOP_SATURATED,
+    cpu_use,
     loop_threads,
 )
 from pinchpoint.measures import PoolFigures, ServerFigures, Step
@@ -14,6 +15,9 @@ BLOCKED_SHARE = 0.5
 BLOCKED_MAX_CPU = 0.6
 """Cores per worker above which a 'blocked' loop may as well be waiting for the GIL behind its own threads."""
 
+CPU_TO_SPARE = 0.7
+"""Share of the allowed cores up to which the CPU is plainly not what is missing."""
+
 DB_LOOP_TURNS = 2.0
 """An awaited database call passes the loop about twice (send, wake-up), each time late by the loop's lag."""
 
@@ -21,6 +25,15 @@ DB_LOOP_TURNS = 2.0
 def evidence(statement: str, signal: str, value: float | None, unit: str, step: Step) -> Evidence:
     """One measured statement."""
     return Evidence(statement, signal, value, unit, step.index)
+
+
+def cpu_beside(facts: Facts, step: Step) -> list[Evidence]:
+    """Say how full the CPU is beside something else that is full; nothing where that is unknown."""
+    use = cpu_use(step, facts.machine)
+    if use is None:
+        return []
+    text = f"CPU running or runnable {'only ' if use < CPU_TO_SPARE else ''}{use:.0%}"
+    return [evidence(text, "cpu.running+runnable", use, "share", step)]
 
 
 def net_db_ms(server: ServerFigures) -> float | None:
