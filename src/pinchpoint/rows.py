@@ -57,7 +57,7 @@ class DigestRow(TypedDict):
 
 
 class HostRow(TypedDict):
-    """Machine-wide figures. Those of network, swap and disk are taken at 2 Hz and stand in between."""
+    """Machine-wide figures. Those of pressure, memory, network, swap and disk are taken at 2 Hz and stand in between."""
 
     cpu_busy_s: float
     cpu_iowait_s: float | None
@@ -99,7 +99,7 @@ class HostRow(TypedDict):
 
 
 class CgroupRow(TypedDict):
-    """Limits and pressure of the control group the target runs in (v1 or v2)."""
+    """Limits and pressure of the control group the target runs in (v1 or v2). Memory is taken at 2 Hz."""
 
     version: int | None
     cpu_limit_cores: float | None
@@ -127,7 +127,7 @@ class ProcessRow(TypedDict):
     """CPU of the event-loop thread (the probe names it; else the leader)."""
     loop_runq_s: float | None
     loop_states: dict[str, int] | None
-    """Cumulative counts of 30 Hz looks at the loop thread: running, idle (epoll), futex, sleep, socket, disk, other."""
+    """Cumulative counts of 20 Hz looks at the loop thread: running, idle (epoll), futex, sleep, socket, disk, other."""
     threads: int | None
     fds: int | None
     """Like context switches and bytes read and written, taken at 2 Hz; in between the last figure stands."""
