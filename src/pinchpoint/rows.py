@@ -57,7 +57,7 @@ class DigestRow(TypedDict):
 
 
 class HostRow(TypedDict):
-    """Machine-wide figures. Those of pressure, memory, network, swap and disk are taken at 2 Hz and stand in between."""
+    """Machine-wide figures. Pressure, memory, network, swap and disk are read at 2 Hz and stand in between."""
 
     cpu_busy_s: float
     cpu_iowait_s: float | None
