@@ -107,6 +107,8 @@ class ProcessReader:
         self._named = page is not None and "loop_tid" in page.fields
         if self._states is not None and self._named:
             self._states.mark_loop(watch.tid)
+        if self._states is not None and page is not None and "probe_tid" in page.fields:
+            self._states.leave_out(int(page.fields["probe_tid"]))
         self._rests = self._resting(page)
         return watch
 

@@ -129,6 +129,7 @@ class ThreadStates:
         self._peers: dict[str, int] = {}
         self._places: set[int] = set()
         self._loop_tid: int | None = None
+        self._left_out: int | None = None
         self._gil_known = False
         self._blind_looks = 0
         self.readable: bool | None = None if KINDS else False
@@ -147,27 +148,31 @@ class ThreadStates:
         now_s = self._timer()
         if not self._gil_known:
             self._gil_known = self._image.holds(0, now_s) is not None
-        alive, looks, counts = self._clocks.alive, self._looks, self._counts
+        alive = self._clocks.alive
         for tid, clock in alive.items():
-            look = looks.get(tid)
-            if look is None or look.clock is not clock:
-                look = self._follow(tid, clock)
-            if clock.moved and not look.still and not stopped and look.state in _TELLING and look.call() == look.last:
-                # The usual look at a server under load, without a call more than it needs.
-                look.moved_s = look.seen_s = now_s
-                look.owed = look.rested = 0
-                counts[look.state] += 1
-                counts[SAMPLES] += 1
-                continue
-            if look.rested >= _REST_AFTER and look.owed < _REST_EVERY - 1:
-                look.owed += 1
-                continue
-            self._see(look, now_s, stopped)
-            self._learn(look, now_s, resting)
-            self._count(look)
+            if tid != self._left_out:
+                self._look_at(tid, clock, now_s, resting=resting, stopped=stopped)
         if len(self._looks) > len(alive):
             for tid in self._looks.keys() - alive.keys():
                 self._looks.pop(tid).close()
+
+    def _look_at(self, tid: int, clock: ThreadClock, now_s: float, *, resting: bool | None, stopped: bool) -> None:
+        look = self._looks.get(tid)
+        if look is None or look.clock is not clock:
+            look = self._follow(tid, clock)
+        if clock.moved and not look.still and not stopped and look.state in _TELLING and look.call() == look.last:
+            # The usual look at a server under load, without a call more than it needs.
+            look.moved_s = look.seen_s = now_s
+            look.owed = look.rested = 0
+            self._counts[look.state] += 1
+            self._counts[SAMPLES] += 1
+            return
+        if look.rested >= _REST_AFTER and look.owed < _REST_EVERY - 1:
+            look.owed += 1
+            return
+        self._see(look, now_s, stopped)
+        self._learn(look, now_s, resting)
+        self._count(look)
 
     def state_of(self, tid: int) -> str | None:
         """Return what a thread did at the last look."""
@@ -177,6 +182,10 @@ class ThreadStates:
     def mark_loop(self, tid: int) -> None:
         """Say which thread runs the event loop: its idle place is epoll, and every futex is a wait."""
         self._loop_tid = tid
+
+    def leave_out(self, tid: int) -> None:
+        """Say which thread is the probe's own: it is no part of the app."""
+        self._left_out = tid
 
     def counts(self) -> dict[str, int] | None:
         """Return the looks by state; None where system calls cannot be seen.

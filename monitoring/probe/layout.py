@@ -24,6 +24,7 @@ GATE_TOTALS = {"worker-slots": "slots", "executor": "executor", "http-pool": "ht
 
 FIELDS = (
     "loop_tid",  # native id of the thread that runs the event loop
+    "probe_tid",  # native id of the probe's own thread, which is no part of the app
     "loop_kind",  # 1 asyncio selector loop, 2 uvloop
     "loop_busy_s",  # time the loop thread spent outside the selector; unavailable on uvloop
     "loop_lag_s",  # sum of the lateness of the loop's heartbeat

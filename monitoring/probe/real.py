@@ -10,4 +10,5 @@ import time
 RLock = threading.RLock
 """Re-entrant, because the garbage collector may run a hook in the middle of another."""
 sleep = time.sleep
+get_native_id = threading.get_native_id
 start_thread = _thread.start_new_thread

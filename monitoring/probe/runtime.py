@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from . import feeds
 from .page import PageFile
-from .real import RLock, sleep, start_thread
+from .real import RLock, get_native_id, sleep, start_thread
 from .tables import ALL_ROWS, HOOK_ROWS
 from .tracer import allow_tracer
 
@@ -115,7 +115,7 @@ class Runtime:
         self.hooks: list[Hook] = []
         self.active = False
         self._page: PageFile | None = None
-        self._round = 0
+        self._round = self._thread_id = 0
         self._publishing = RLock()
         self._dead: list[tuple[str, bool]] = []
 
@@ -155,6 +155,8 @@ class Runtime:
                     [name for name, unhooked in dead if not unhooked], [name for name, unhooked in dead if unhooked]
                 )
             fields = _gather(hooks, at)
+            if self._thread_id:
+                fields["probe_tid"] = self._thread_id
             due = self._round % TABLES_EVERY == 0
             self._round += 1
             tables = [rows.pack(at) for rows in ALL_ROWS] if due else ()
@@ -179,7 +181,7 @@ class Runtime:
         """Forget the parent's page and figures: the child has its own, if it ever serves."""
         self.active = False
         self._page = None
-        self._round = 0
+        self._round = self._thread_id = 0
         self._publishing = RLock()
         for rows in ALL_ROWS:
             rows.after_fork()
@@ -196,6 +198,7 @@ class Runtime:
 
     def _run(self, page: PageFile) -> None:
         try:
+            self._thread_id = get_native_id()
             while page is self._page:
                 sleep(PUBLISH_INTERVAL_S)
                 self.publish(page)

@@ -9,7 +9,20 @@ import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TextIO, TypedDict, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    BinaryIO,
+    NotRequired,
+    TypedDict,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+import orjson
 
 from pinchpoint.errors import MeasurementError, UsageError
 from pinchpoint.rows import AwaitRow, DigestRow, EventRow, SampleRow
@@ -38,8 +51,15 @@ def write_json(path: Path, value: object) -> None:
         raise MeasurementError(message) from error
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-"""Made once: the collector writes some thousand figures ten times a second, and rows hold no cycles."""
+def _encode(row: object) -> bytes:
+    """Return a row as one line. The collector writes some thousand figures ten times a second: orjson's is the speed.
+
+    What is no number (NaN) was not measured: null. Text that UTF-8 cannot hold (a path may be any bytes) is escaped.
+    """
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        return (json.dumps(row, separators=(",", ":")) + "\n").encode()
 
 
 class LineWriter:
@@ -54,7 +74,7 @@ class LineWriter:
         """
         self._path = path
         try:
-            self._file: TextIO = path.open("a", encoding="utf-8")
+            self._file: BinaryIO = path.open("ab")
         except OSError as error:
             message = f"cannot write {path}: {error.strerror}; free some space or choose another folder with --out"
             raise MeasurementError(message) from error
@@ -67,7 +87,7 @@ class LineWriter:
 
         """
         try:
-            self._file.write(_encode(row) + "\n")
+            self._file.write(_encode(row))
             self._file.flush()
         except (OSError, ValueError) as error:
             message = f"cannot write {self._path}: {error}; free some space or choose another folder with --out"

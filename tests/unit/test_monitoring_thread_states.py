@@ -180,3 +180,12 @@ def test_a_thread_busy_between_two_rests_is_told_by_its_call_alone(monkeypatch: 
     assert clock.reads == 1
     threads.calls = {1: b"230 0x1 0x1 0x7f 0x0 0x0 0x0 0x7ffd 0x7f91\n"}
     assert threads.look() == {"sleep": 1, "samples": 1}
+
+
+def test_the_probes_own_thread_is_no_part_of_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sleeps between two publications, and nobody waits for it."""
+    threads = _Threads(monkeypatch, 1, 2)
+    threads.calls = {1: _futex(GIL, QUEUE_SP), 2: b"230 0x1 0x1 0x7f 0x0 0x0 0x0 0x7ffd 0x7f91\n"}
+    threads.states.leave_out(2)
+
+    assert threads.look(times=3) == {"gil": 3, "samples": 3}
