@@ -74,10 +74,11 @@ def test_the_narrow_one_of_two_semaphores_is_named_with_its_size() -> None:
     assert verdict.advice[0].text == "Raise what the semaphore admits from 3 to 6."
 
 
-def test_more_workers_are_no_advice_against_a_lock() -> None:
-    """They would wait as well."""
-    for name in ("file-lock", "sqlite-writer", "thread-lock"):
+def test_more_workers_are_no_advice_against_a_lock_they_share() -> None:
+    """They would wait as well; of a lock inside the process each worker has its own."""
+    for name in ("file-lock", "sqlite-writer"):
         assert judged(name).advice[-1].expected_gain == "none"
+    assert judged("thread-lock").advice[-1].knob == "workers"
 
 
 def test_a_door_that_refuses_is_named_by_what_it_refused() -> None:

@@ -155,22 +155,13 @@ def _database(facts: Facts, candidate: Candidate, ceiling: float | None, wall: R
         return [Advice(text, "calls per request", None, None, "in proportion to the time saved")]
     cost = facts.low(lambda server: server.db_ms_per_request)
     text = f"Make the statement cheaper (index, fewer rows, cache): it takes {ms(cost)} of a request at low load."
-    return [
-        Advice(
-            text,
-            "statement",
-            ms(cost),
-            None,
-            _gain(ceiling, math.inf, wall) if wall else "in proportion to the time saved",
-        ),
-        Advice(
-            "A larger connection pool does not help: more statements would share the same database.",
-            None,
-            None,
-            None,
-            "none",
-        ),
-    ]
+    gain = _gain(ceiling, math.inf, wall) if wall else "in proportion to the time saved"
+    found = [Advice(text, "statement", ms(cost), None, gain)]
+    limit = facts.ladder.limit
+    if limit is not None and "db" in limit.server.pools:
+        text = "A larger connection pool does not help: more statements would share the same database."
+        found.append(Advice(text, None, None, None, "none"))
+    return found
 
 
 WIDER_DOOR = (
@@ -201,6 +192,10 @@ def _lock(_facts: Facts, candidate: Candidate, _ceiling: float | None, _wall: Re
     text = SHORTER_HOLD.get(candidate.cause)
     if text is not None:
         found.append(Advice(text, candidate.cause, None, None, "in proportion to the time saved"))
+    if candidate.cause == "python-lock":
+        # Each worker process has one of its own.
+        text = "More threads or connections do not help: they wait for the same lock. More workers do, one lock each."
+        return [*found, Advice(text, "workers", None, None, "in proportion to the workers")]
     text = "More workers, threads or connections do not help: they would wait for the same lock."
     return [*found, Advice(text, None, None, None, "none")]
 

@@ -14,6 +14,9 @@ from pinchpoint.rows import DigestRow, HostRow, SampleRow
 SAMPLE_INTERVAL_S = 0.1
 """The collector's tick (DESIGN §2: 10 Hz)."""
 
+TABLES_LOOK_BACK_S = 0.5
+"""Tables are recorded twice a second: without the row before, a window of 2 s could lose a quarter of itself."""
+
 PSS_LOOK_BACK_S = 2.0
 """PSS is read at most once a second per process, so a short window may hold no reading of one."""
 
@@ -67,7 +70,7 @@ def server_figures(
         **_database(workers, total),
         **_machine(rows, found, digests, seconds),
         **_outgoing(total),
-        **probe_tables(rows),
+        **probe_tables(samples.between(t0_s - TABLES_LOOK_BACK_S, t1_s)),
         pools={name: pool for name in POOLS if (pool := _pool(workers, total, name)) is not None},
         rss_bytes=_sum(_mean(track.rss) for track in found),
         pss_bytes=_pss(found, samples.between(t0_s - PSS_LOOK_BACK_S, t1_s)),

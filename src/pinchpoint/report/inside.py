@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pinchpoint import units
@@ -33,7 +33,7 @@ def inside(report: dict[str, Any]) -> list[Table]:
     if low is None or limit is None:
         return []
     made = [_routes(low, limit), _gates(low, limit), _calls(low, limit), _threads(low, limit)]
-    return [table for table in made if table.rows]
+    return [replace(table, rows=table.rows[:MOST_ROWS]) for table in made if table.rows]
 
 
 def unseen(report: dict[str, Any]) -> list[str]:
@@ -62,7 +62,7 @@ def _pairs(low: Step, limit: Step, key: str) -> list[tuple[str, dict[str, Any], 
     """Return (name, figures at low load, at the limit) of a list or dict of named figures, in the limit's order."""
     before, after = _named(low["server"].get(key)), _named(limit["server"].get(key))
     names = [*after, *(name for name in before if name not in after)]
-    return [(name, before.get(name, {}), after.get(name, {})) for name in names[:MOST_ROWS]]
+    return [(name, before.get(name, {}), after.get(name, {})) for name in names]
 
 
 def _named(value: Any) -> dict[str, dict[str, Any]]:
@@ -103,10 +103,17 @@ def _gates(low: Step, limit: Step) -> Table:
             units.ms(after.get("hold_ms")),
             units.number(after.get("timeouts")),
         )
-        for name, before, after in _pairs(low, limit, "gates")
+        for name, before, after in sorted(_pairs(low, limit, "gates"), key=_crowd, reverse=True)
+        if _crowd((name, before, after)) > (0.0, 0.0) or after.get("timeouts")
     ]
     head = ("Pool", "Size", "Busy, low", "held", "Busy, limit", "waiting", "wait", "held", "timeouts")
     return Table("Pools, slots and locks", head, rows, "Mean numbers over all workers; size, wait and hold of each.")
+
+
+def _crowd(pair: tuple[str, dict[str, Any], dict[str, Any]]) -> tuple[float, float]:
+    """Return who waited and who was inside, at the limit or else at low load."""
+    _, before, after = pair
+    return (after.get("waiting") or before.get("waiting") or 0.0, after.get("busy") or before.get("busy") or 0.0)
 
 
 def _calls(low: Step, limit: Step) -> Table:
