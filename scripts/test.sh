@@ -77,7 +77,8 @@ room=$(mktemp -d)
 step "style and types; the wheel and its tests meanwhile"
 test_wheel "$room" >"$room/log" 2>&1 &
 wheel=$!
-trap 'kill "$wheel" 2>/dev/null; rm -rf "$room"' EXIT
+# `|| true`: under `set -e` a failing command in the trap would become the exit code.
+trap 'kill "$wheel" 2>/dev/null || true; rm -rf "$room"' EXIT
 scripts/lint.sh
 if [[ $# -gt 0 ]]; then
     await_wheel
