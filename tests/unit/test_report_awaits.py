@@ -109,6 +109,7 @@ def test_the_terminal_tells_only_what_the_verdict_does_not() -> None:
     [
         ("cpu", "python-code", "ready", False),
         ("cpu", "python-code", "thread", False),
+        ("cpu", "python-code", "connection pool", False),
         ("cpu", "python-code", "downstream", True),
         ("io", "slow-query", "database", False),
         ("lock", "python-lock", "lock", False),

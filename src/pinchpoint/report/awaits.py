@@ -25,7 +25,10 @@ NEWS = 0.5
 SIDES = (("low", "low load"), ("limit", "at the limit"))
 KINDS = {"ready": "its turn on the loop", "other": "something else of the app's", "client": "the client"}
 
-_LOOP = frozenset({"ready", "thread"})
+_BEFORE_THE_CPU = frozenset(
+    {"ready", "thread", "thread token", "connection pool", "HTTP connection pool", "database", "lock"}
+)
+"""Where requests queue while the CPU or the loop is full: whoever holds these waits for it (METHOD §4.4)."""
 _EXPECTED: dict[str, frozenset[str]] = {
     "db-pool": frozenset({"connection pool"}),
     "slow-query": frozenset({"database", "connection pool", "thread"}),
@@ -38,7 +41,7 @@ _EXPECTED: dict[str, frozenset[str]] = {
     "python-lock": frozenset({"lock"}),
     "file-lock": frozenset({"lock", "thread"}),
 }
-"""Cause -> what requests wait for because of it: no news. CPU and a blocked loop make them wait for the loop."""
+"""Cause -> what requests wait for because of it: no news."""
 _SILENT = frozenset({"none", "generator", "memory"})
 
 Report = dict[str, Any]
@@ -92,7 +95,7 @@ def news(report: Report) -> str | None:
     if not awaits or verdict["class"] in _SILENT or sum(awaits["met_limit"].values()) < MIN_MET_IN_ALL:
         return None
     kind, share = next(iter(_overall(awaits, "limit").items()), ("", 0.0))
-    known = _LOOP if verdict["class"] in {"cpu", "blocking"} else _EXPECTED.get(verdict["cause"], frozenset())
+    known = _BEFORE_THE_CPU if verdict["class"] in {"cpu", "blocking"} else _EXPECTED.get(verdict["cause"], frozenset())
     place = next((_place(one) for one in awaits["places"] if one["kind"] == kind), "")
     if share < NEWS or kind in known or (verdict["class"] == "undetermined" and place in verdict["summary"]):
         return None
