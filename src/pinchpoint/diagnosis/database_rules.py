@@ -203,8 +203,9 @@ def _host_full(facts: Facts, step: Step) -> bool:
     foreign, pressure = step.server.foreign_cpu_cores, step.server.psi.get("cpu_some")
     if foreign is None or facts.cores is None or foreign < HOST_FULL * facts.cores:
         return False
-    before = facts.low(lambda server: server.foreign_cpu_cores) or 0.0
-    return foreign - before >= COMPUTES_CORES or (pressure or 0.0) >= FULL_PRESSURE
+    before = facts.low(lambda server: server.foreign_cpu_cores)
+    grown = before is not None and foreign - before >= COMPUTES_CORES
+    return grown or (pressure is not None and pressure >= FULL_PRESSURE)
 
 
 def embedded_database(facts: Facts, step: Step) -> Candidate | None:
