@@ -34,7 +34,7 @@ class IdleTime:
         library.uv_version.restype = ctypes.c_uint
         version = library.uv_version()
         if (version >> 16, version >> 8 & 0xFF) < _OLDEST:
-            raise NotImplementedError("libuv is too old")
+            raise RuntimeError("libuv is too old")
         unwrap = ctypes.pythonapi.PyCapsule_GetPointer
         unwrap.restype, unwrap.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
         address = unwrap(module.libuv_get_loop_t_ptr(loop), None)
@@ -42,7 +42,7 @@ class IdleTime:
         library.uv_metrics_idle_time.restype = ctypes.c_uint64
         library.uv_metrics_idle_time.argtypes = [ctypes.c_void_p]
         if library.uv_loop_configure(address, _IDLE_TIME_OPTION) != 0:
-            raise NotImplementedError("libuv refuses")
+            raise RuntimeError("libuv refuses")
         self._lock = RLock()
         self._read: Callable[[], int] | None = lambda: library.uv_metrics_idle_time(address)
         self._guard(loop)

@@ -11,31 +11,31 @@ import json
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 SLOW = "select pg_sleep(0.05)"
 HOLDERS, SIZE, TIMEOUT_S = 8, 2, 0.2
 
 
-class Sync:
+class Sync(ABC):
     """A pool for threads."""
 
     cancels = False
 
-    @contextmanager
-    def connection(self) -> Iterator[Any]:
+    @abstractmethod
+    def connection(self) -> AbstractContextManager[Any]:
         """Hold one connection."""
-        raise NotImplementedError
 
+    @abstractmethod
     def query(self, connection: Any, sql: str) -> None:
         """Run one statement to its end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Close the pool."""
-        raise NotImplementedError
 
 
 class SqlAlchemy(Sync):
@@ -90,24 +90,24 @@ class PsycopgPool(Sync):
         self.pool.close()
 
 
-class Async:
+class Async(ABC):
     """A pool for tasks."""
 
+    @abstractmethod
     async def open(self, url: str) -> None:
         """Make the pool."""
-        raise NotImplementedError
 
+    @abstractmethod
     def connection(self) -> AbstractAsyncContextManager[Any]:
         """Hold one connection."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def query(self, connection: Any, sql: str) -> None:
         """Run one statement to its end."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def close(self) -> None:
         """Close the pool."""
-        raise NotImplementedError
 
 
 class SqlAlchemyAsync(Async):
@@ -289,7 +289,11 @@ def main() -> None:
     elif kind == "psycopg-pool":
         run(PsycopgPool(url))
     else:
-        kinds = {"sqlalchemy-async": SqlAlchemyAsync, "asyncpg": Asyncpg, "psycopg-pool-async": PsycopgPoolAsync}
+        kinds: dict[str, Callable[[], Async]] = {
+            "sqlalchemy-async": SqlAlchemyAsync,
+            "asyncpg": Asyncpg,
+            "psycopg-pool-async": PsycopgPoolAsync,
+        }
         asyncio.run(run_async(kinds[kind](), url))
 
 
