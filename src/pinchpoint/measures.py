@@ -9,7 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Phase = Literal["warmup", "baseline", "ramp", "search", "overload", "profile-baseline", "profile-limit", "recovery"]
+Phase = Literal[
+    "warmup", "baseline", "ramp", "search", "overload", "profile-baseline", "profile-limit", "recovery",
+    "stage", "soak", "void",
+]  # fmt: skip
+"""`stage`: a slice of a load profile that the user gave (`--stages`). `soak`: a slice of a long steady load. `void`: a
+step that we disturbed ourselves (a load worker was lost, the generator was changed), recorded and never counted."""
 Model = Literal["rate", "users"]
 
 
@@ -59,6 +64,18 @@ class ClientFigures:
     endpoints: list[EndpointFigures] = field(default_factory=list)
     empty_seconds: int = 0
     """Seconds in which load was offered and nothing at all came back: a breach, not silence."""
+    processes: int = 1
+    """Load processes that reported, on this machine and others."""
+    cpu_peak: float | None = None
+    """CPU of one load process in its busiest second, as a share of one core: bursts hide in a mean."""
+    fds_share: float | None = None
+    """Open descriptors of the load process with most, over its limit."""
+    backlog_end: int | None = None
+    """Arrivals unserved at the end of the step: waiting for a free user, or in flight. None in the users model."""
+    backlog_slope_rps: float | None = None
+    """Growth of that backlog over the window; about 0 at a load that can be sustained (METHOD §1.1)."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Goal -> share of the arrivals that failed it (METHOD §1.2); 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +232,5 @@ class Step:
     server: ServerFigures
     passed: bool
     breaches: list[str] = field(default_factory=list)
+    steady: bool | None = None
+    """Whether the window was steady (METHOD §1.7); None when it is too short to tell."""

@@ -44,6 +44,29 @@ class SloResult:
     threshold: str
     ok: bool
     observed: float | None
+    asked: bool = False
+    """True when the user gave it, False for a default."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoalFigures:
+    """What the search found for one goal (METHOD §1.2); rates in requests per second."""
+
+    name: str
+    """`strict`, `slo` or `breaking`."""
+    description: str
+    loss_ratio: float
+    """Share of arrivals that may be lost: failed, too slow for the goal, or never answered."""
+    lower_rps: float | None
+    """Relevant lower bound: the largest load that met the goal, below every load that did not."""
+    upper_rps: float | None
+    """Smallest load that missed the goal; None when none did."""
+    throughput_rps: float | None
+    """Conditional throughput at the lower bound."""
+    ci_rps: tuple[float, float] | None = None
+    """95 % interval of it, by bootstrap over trials."""
+    trials: int = 0
+    """Trials that it rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +89,12 @@ class Capacity:
     error_rate: float | None = None
     sustainable_users: int | None = None
     breaking_users: int | None = None
+    sustainable_ci_rps: tuple[float, float] | None = None
+    """95 % interval by bootstrap over trials; None when there were too few."""
+    saturation_ci_rps: tuple[float, float] | None = None
+    collapse_ratio: float | None = None
+    """Goodput at 1.5 times the plateau over the plateau; below 0.9 the app collapses (METHOD §1.1)."""
+    goals: list[GoalFigures] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

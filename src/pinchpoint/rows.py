@@ -53,6 +53,11 @@ class DigestRow(TypedDict):
     """Time it sat runnable but not running within the row."""
     send_lag: str | None
     """How late a *free* user took its arrival: HDR of microseconds."""
+    host: NotRequired[str]
+    """Machine of a remote load worker; left out on ours. Its times are translated to our clock."""
+    fds: NotRequired[int | None]
+    """Open descriptors at `t1_s`."""
+    fd_limit: NotRequired[int | None]
     names: dict[str, NameRow]
 
 
@@ -188,7 +193,11 @@ class EventRow(TypedDict, total=False):
 
     `step`: index, phase, model, segment, offered_rps, users, t_start_s, t_end_s, settle_s, passed, breaches.
     `target-start`: pid. `target-ready`: seconds. `load-ready`: pids. `target-exit`: code, message. `profile`: phase,
-    pid, profile_kind, samples, path, svg. `note`: message. `end`: partial, outcome.
+    pid, profile_kind, samples, path, svg. `note`: message. `end`: partial, outcome. `calibration`: max_rps (started per
+    second against a server that does nothing), cpu_share, processes, seconds. `generator`: processes, load_cpus,
+    server_cpus, reason (how load and server share the machine, whenever that is decided anew). `worker-lost`: process,
+    name, message, segment. `worker-joined`: process, name, offset_s, offset_error_s. `agent`: name, offset_s,
+    offset_error_s. `agent-lost`: message. `stop`: criterion, offered_rps, users, message (an autostop, `abortOnFail`).
     """
 
     kind: str

@@ -1,0 +1,211 @@
+"""Hold one load level: tell the generator, wait, judge by the client's figures, record. Whatever a run does is steps.
+
+A *step* is what the recording, the diagnosis and the report are made of; see `rows.EventRow`.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pinchpoint.clientstats import ClientWindow, client_figures
+from pinchpoint.commands.session import Session
+from pinchpoint.errors import MeasurementError, TargetError
+from pinchpoint.measures import Phase
+from pinchpoint.rows import DigestRow
+from pinchpoint.stress.generator import Generator
+from pinchpoint.stress.ramp import Judgement, Slo, Trial, backlog, judge
+
+LOOK_S = 0.1
+"""How often children are looked at while a step runs."""
+ROWS_GRACE_S = 1.5
+"""How long after a step its last digest may take to arrive."""
+ROW_EDGE_S = 0.02
+"""Clocks are read a moment apart at either end of a segment."""
+LEAST_COVERAGE = 0.5
+"""Share of a step that digests must cover: below it the generator, not the server, was silent."""
+DRAIN_S = 10.0
+"""The client's timeout: what is in flight for longer is given up."""
+LEAST_DRAIN_S = 1.0
+SETTLE_SHARE = 0.25
+LONGEST_SETTLE_S = 1.0
+
+
+class Progress(Protocol):
+    """What a run tells whoever watches; see `live`."""
+
+    def phase(self, name: str, offered: float | None, unit: str, seconds: float) -> None:
+        """Announce that a phase or step begins."""
+
+    def tick(self, rows: list[DigestRow]) -> None:
+        """Take what the generator reported since the last look."""
+
+    def done(self, name: str, offered: float | None, unit: str, window: ClientWindow, judgement: Judgement) -> None:
+        """Take the result of a step."""
+
+    def note(self, message: str) -> None:
+        """Take a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What came of a step."""
+
+    load: float
+    window: ClientWindow
+    judgement: Judgement
+    drained: bool
+    """False when requests were still in flight when the patience for them was over."""
+    seconds: float
+    """How long it was held, without draining."""
+
+    @property
+    def trial(self) -> Trial:
+        """The outcome alone."""
+        return Trial(self.load, self.judgement.passed, self.judgement.gross)
+
+    @property
+    def silent(self) -> bool:
+        """True when nothing was completed and the requests are still in flight."""
+        return not self.drained and self.window.figures.ok + self.window.figures.failed == 0
+
+
+@dataclass
+class Stepper:
+    """Holds load levels on a running session, one after the other."""
+
+    session: Session
+    slo: Slo
+    progress: Progress
+    sleep: Callable[[float], None] = time.sleep
+    _segment: int = 0
+    _step: int = 0
+    _rows: list[DigestRow] = field(default_factory=list)
+    _noted: set[str] = field(default_factory=set)
+
+    @property
+    def open_model(self) -> bool:
+        """True when arrivals per second are offered, False when users are."""
+        return self.session.config.model == "rate"
+
+    def hold(
+        self,
+        phase: Phase,
+        load: float,
+        seconds: float,
+        *,
+        patience_s: Callable[[], float | None],
+        meanwhile: Callable[[], list[str]] | None = None,
+    ) -> Held:
+        """Hold a load level, judge it and record it.
+
+        Args:
+            phase: what the step is for.
+            load: arrivals per second, or users.
+            seconds: how long.
+            patience_s: asked after a step that failed: how long its requests may take to be answered or given up, at
+                most; None when nothing follows that they could disturb.
+            meanwhile: done while the load is on; returns sentences for the user. It may outlast the step.
+
+        Raises:
+            TargetError: the target died; the step is recorded.
+            MeasurementError: the generator or the recording failed.
+
+        """
+        session, unit = self.session, "rps" if self.open_model else "users"
+        generator = session.generator
+        if generator is None:
+            raise MeasurementError("the load generator was not started")
+        self.progress.phase(phase, load, unit, seconds)
+        if self.open_model:
+            self._segment, t_start_s = generator.segment("rate", seconds, rate_rps=load)
+        else:
+            self._segment, t_start_s = generator.segment("users", seconds, users=round(load))
+        settle_s = min(SETTLE_SHARE * seconds, LONGEST_SETTLE_S)
+        try:
+            for message in meanwhile() if meanwhile is not None else ():
+                self.note(message)
+            self._wait_until(t_start_s + seconds)
+            t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
+            generator.idle()
+            rows = self._rows_of_segment(seconds)
+        except TargetError as error:
+            died = Judgement([str(error)], gross=True)
+            self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
+            raise
+        window = client_figures(rows, t_start_s + settle_s, t_end_s)
+        judgement = judge(window, self.slo, backlog(rows) if self.open_model else None)
+        self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
+        self.progress.done(phase, load, unit, window, judgement)
+        drained = judgement.passed or self._drained(generator, patience_s(), f"{load:.3g} {unit}")
+        return Held(load, window, judgement, drained, seconds)
+
+    def note(self, message: str) -> None:
+        """Record a sentence and tell it to the user; once."""
+        if message in self._noted:
+            return
+        self._noted.add(message)
+        self.session.event("note", message=message)
+        self.progress.note(message)
+
+    def _drained(self, generator: Generator, patience_s: float | None, load: str) -> bool:
+        """Wait until a failed step's requests are answered or given up, as long as what follows leaves time for."""
+        if patience_s is None:
+            return True  # nothing follows that could be disturbed
+        asked_s = self.session.clock()
+        if generator.wait_drained(min(DRAIN_S, max(patience_s, LEAST_DRAIN_S))):
+            return True
+        self.note(f"after {load}, requests were still in flight {self.session.clock() - asked_s:.0f} s later")
+        return False
+
+    def _wait_until(self, deadline_s: float) -> None:
+        while (left_s := deadline_s - self.session.clock()) > 0:
+            self.sleep(min(LOOK_S, left_s))
+            self._look()
+
+    def _look(self) -> None:
+        self.session.check()
+        if self.session.generator is not None:
+            rows = self.session.generator.rows()
+            self._rows.extend(rows)
+            self.progress.tick(rows)
+
+    def _rows_of_segment(self, seconds: float) -> list[DigestRow]:
+        """Wait until the digests of the segment in force cover its length, and return them.
+
+        Raises:
+            MeasurementError: most of it is missing after the grace: the generator, not the server, was silent.
+
+        """
+        deadline_s = self.session.clock() + ROWS_GRACE_S
+        while True:
+            self._look()
+            rows = [row for row in self._rows if row["segment"] == self._segment]
+            covered_s = sum(row["t1_s"] - row["t0_s"] for row in rows) / self.session.config.processes
+            if covered_s >= seconds - ROW_EDGE_S or self.session.clock() >= deadline_s:
+                break
+            self.sleep(LOOK_S / 4)
+        if covered_s < LEAST_COVERAGE * seconds:
+            raise MeasurementError(
+                f"the load generator was silent for most of {seconds:.1f} s; see generator-0.log in the run folder"
+            )
+        self._rows.clear()
+        return rows
+
+    def _record(self, phase: Phase, load: float, times: tuple[float, float, float], judgement: Judgement) -> None:
+        t_start_s, settle_s, t_end_s = times
+        self.session.event(
+            "step",
+            index=self._step,
+            phase=phase,
+            model=self.session.config.model,
+            segment=self._segment,
+            offered_rps=load if self.open_model else None,
+            users=None if self.open_model else round(load),
+            t_start_s=t_start_s,
+            t_end_s=t_end_s,
+            settle_s=settle_s,
+            passed=judgement.passed,
+            breaches=judgement.breaches,
+        )
+        self._step += 1
