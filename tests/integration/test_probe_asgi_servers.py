@@ -1,27 +1,21 @@
 """ASGI servers under the probe: its figures against what the clients saw."""
 
 import asyncio
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from websockets.sync.client import connect
 
-from pinchpoint.monitoring.injection import probe_environment
-from pinchpoint.monitoring.pages import PageReader, Tables
+from pinchpoint.monitoring.pages import Tables
+from support.servers import Server as Probed
+from support.servers import serving, started
 
-SUPPORT = Path(__file__).resolve().parent.parent / "support"
-DEADLINE_S = 30.0
 HOLD_S = 0.1
 CLIENTS = 4
 ROUNDS = 3
@@ -72,14 +66,10 @@ class Client:
         self.writer.close()
 
 
-@dataclass
-class Server:
-    """A server under the probe."""
+class Server(Probed):
+    """How it is asked."""
 
-    port: int
-    log: Path
-    process: subprocess.Popen[bytes]
-    reader: PageReader
+    ready_path = "/ready"
 
     def get_all(self, *paths: str, method: str = "GET") -> list[tuple[int, float]]:
         """Request all paths at once, on connections of their own; return status and seconds of each."""
@@ -104,7 +94,7 @@ class Server:
             summed = {name: sum(page.fields.get(name, 0.0) for page in pages) for page in pages for name in page.fields}
             return summed if ready(summed) else None
 
-        found: dict[str, float] = wait_for(look, self.log)
+        found: dict[str, float] = self.wait_for(look)
         return found
 
     def idle(self) -> dict[str, float]:
@@ -118,8 +108,8 @@ class Server:
     def routes(self, ready: Callable[[Tables], bool]) -> dict[str, dict[str, float]]:
         """Return the table of routes of the one page, once it fulfils `ready`."""
         (pid,) = self.reader.read()
-        tables: Tables = wait_for(
-            lambda: (found := self.reader.tables(pid)) is not None and ready(found) and found, self.log
+        tables: Tables = self.wait_for(
+            lambda: (found := self.reader.tables(pid)) is not None and ready(found) and found
         )
         return tables["routes"]
 
@@ -138,56 +128,9 @@ async def measured(server: Server, path: str, rounds: int) -> tuple[dict[str, fl
     return before, [took for together in answers for _, took in together]
 
 
-def wait_for(look: Callable[[], Any], log: Path) -> Any:
-    """Return what `look` finds, or fail at the deadline."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.01)
-    pytest.fail("nothing came before the deadline; the server said: " + log.read_text())
-
-
-@contextmanager
-def serving(folder: Path, arguments: tuple[str, ...], **environ: str) -> Iterator[Server]:
-    """Start a server under the probe, and stop it; `wait_for(answers)` tells when it is ready."""
-    folder.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT), **environ})
-    command = [sys.executable, "-m", *[argument.format(port=port) for argument in arguments]]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
-    server = Server(port, folder / "log", process, PageReader(folder / "pages"))
-    try:
-        yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        server.reader.close()
-
-
-def answers(server: Server) -> bool:
-    """Say whether the server does yet."""
-    assert server.process.poll() is None, server.log.read_text()
-    try:
-        return server.get_all("/ready")[0][0] == 200
-    except (OSError, IndexError):
-        return False
-
-
-@contextmanager
-def ready(folder: Path, arguments: tuple[str, ...], **environ: str) -> Iterator[Server]:
+def ready(folder: Path, arguments: tuple[str, ...], **environ: str) -> AbstractContextManager[Server]:
     """Start a server and wait until it answers."""
-    with serving(folder, arguments, **environ) as server:
-        wait_for(lambda: answers(server), server.log)
-        yield server
+    return serving(Server, folder, ("-m", *arguments), **environ)
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +138,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
     """Serve on all of them: they boot side by side."""
     folder = tmp_path_factory.mktemp("servers")
     with ExitStack() as stack:
-        running = {name: stack.enter_context(serving(folder / name, arguments)) for name, arguments in SERVERS.items()}
+        running = {
+            name: stack.enter_context(started(Server, folder / name, ("-m", *arguments)))
+            for name, arguments in SERVERS.items()
+        }
         for server in running.values():
-            wait_for(partial(answers, server), server.log)
+            server.wait_for(server.answers)
         yield running
 
 

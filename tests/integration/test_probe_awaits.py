@@ -10,7 +10,8 @@ import pytest
 from pinchpoint.monitoring.awaits import AwaitReader
 from pinchpoint.profiles.awaits import await_shares
 from pinchpoint.rows import AwaitRow
-from support.await_server import serving, wait_until
+from support.await_server import serving
+from support.servers import wait_for
 
 
 def _record(folder: Path, drive: Callable[[], object]) -> list[AwaitRow]:
@@ -25,7 +26,7 @@ def _record(folder: Path, drive: Callable[[], object]) -> list[AwaitRow]:
         rows.extend(reader.read())
         return bool(rows) and rows[-1]["t_s"] > ended_s
 
-    wait_until(complete)
+    wait_for(complete)
     return rows
 
 

@@ -1,50 +1,31 @@
 """Outgoing calls, their pools and locks under the probe, against what the app measured itself."""
 
 import json
-import os
-import socket
+import signal
 import socketserver
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pinchpoint.monitoring.injection import probe_environment
-from pinchpoint.monitoring.pages import PageReader
+from support.servers import DEADLINE_S, SUPPORT, Server, serving
 
-SUPPORT = Path(__file__).resolve().parent.parent / "support"
-DEADLINE_S = 20.0
 HOLD_S = 0.05
 CALLS = 8
 Rows = dict[str, dict[str, float]]
 
 
-def wait_for(look: Callable[[], Any]) -> Any:
-    """Return what `look` finds, or fail at the deadline."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.005)
-    pytest.fail("nothing came before the deadline")
+class App(Server):
+    """The app under the probe, and what it calls."""
 
-
-class App:
-    """The app under the probe."""
-
-    def __init__(self, port: int, folder: Path, peer: str) -> None:
-        self.port = port
-        self.peer = peer
-        self.reader = PageReader(folder)
-        self._before: tuple[dict[str, float], dict[str, Rows]] | None = None
+    peer = ""
+    _before: tuple[dict[str, float], dict[str, Rows]] | None = None
 
     def get(self, path: str) -> dict[str, float]:
         """Return the answer."""
@@ -52,19 +33,14 @@ class App:
             answer: dict[str, float] = json.load(response)
         return answer
 
-    def answers(self) -> bool:
-        """Say whether it serves."""
-        try:
-            return bool(self.get("/"))
-        except OSError:
-            return False
-
     def figures(self) -> tuple[dict[str, float], dict[str, Rows]]:
         """Return the fields and the tables as published after this call, both of the same moment."""
         called = time.monotonic()
         # Tables come with each fifth page: both are current once nothing happens for so long.
-        page = wait_for(lambda: next((p for p in self.reader.read().values() if p.published_s > called + 0.35), None))
-        tables = wait_for(lambda: self.reader.tables(page.pid))
+        page = self.wait_for(
+            lambda: next((p for p in self.reader.read().values() if p.published_s > called + 0.35), None)
+        )
+        tables = self.wait_for(lambda: self.reader.tables(page.pid))
         return page.fields, tables
 
     def grown(self, path: str) -> tuple[dict[str, float], dict[str, float], dict[str, Rows]]:
@@ -90,24 +66,13 @@ def running(folder: Path, loop: str) -> Iterator[App]:
     with subprocess.Popen(downstream, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         peer = f"127.0.0.1:{other.stdout.readline().strip()}"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT)})
-        environment["DOWNSTREAM_URL"] = f"http://{peer}/"
-        command = [sys.executable, "-m", "uvicorn", "outgoing_app:app", "--log-level", "warning", "--loop", loop]
-        app = App(port, folder / "pages", peer)
-        with (
-            (folder / "log").open("wb") as log,
-            subprocess.Popen([*command, "--port", str(port)], env=environment, stdout=log, stderr=log) as process,
-        ):
-            try:
-                wait_for(app.answers)
+        command = ("-m", "uvicorn", "outgoing_app:app", "--log-level", "warning", "--loop", loop, "--port", "{port}")
+        try:
+            with serving(App, folder, command, stop=signal.SIGKILL, DOWNSTREAM_URL=f"http://{peer}/") as app:
+                app.peer = peer
                 yield app
-            finally:
-                process.kill()
-                other.kill()
-                app.reader.close()
+        finally:
+            other.kill()
     assert "pinchpoint probe" not in (folder / "log").read_text()
 
 

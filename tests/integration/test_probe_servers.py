@@ -2,23 +2,17 @@
 
 import asyncio
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pinchpoint.monitoring.injection import probe_environment
-from pinchpoint.monitoring.pages import Page, PageReader
+from pinchpoint.monitoring.pages import Page
+from support import servers
 
-SUPPORT = Path(__file__).resolve().parent.parent / "support"
-DEADLINE_S = 20.0
 HOLD_S = 0.05
 UVICORN = ("-m", "uvicorn", "probe_app:app", "--log-level", "warning", "--port", "{port}")
 GUNICORN = ("-m", "gunicorn", "probe_app:app", "--bind", "127.0.0.1:{port}", "--log-level", "warning")
@@ -26,13 +20,8 @@ GRACE = ("--graceful-timeout", "1")
 """gunicorn 27's `asgi` worker misses a SIGTERM that comes while it starts, with the probe and without."""
 
 
-class Server:
-    """A server under the probe."""
-
-    def __init__(self, port: int, folder: Path, log: Path) -> None:
-        self.port = port
-        self.log = log
-        self.reader = PageReader(folder)
+class Server(servers.Server):
+    """How it is asked."""
 
     async def get(self, path: str) -> tuple[int, dict[str, Any], float]:
         """Return status, body and seconds of one request on a connection of its own."""
@@ -56,7 +45,7 @@ class Server:
     def page(self, ready: Callable[[dict[str, float]], bool] = bool) -> Page:
         """Return the only page, once it was published after this call and fulfils `ready`."""
         called = time.monotonic()
-        page: Page = wait_for(
+        page: Page = self.wait_for(
             lambda: next(
                 (p for p in self.reader.read().values() if p.published_s > called and ready(p.fields)),
                 None,
@@ -65,46 +54,9 @@ class Server:
         return page
 
 
-def wait_for(look: Callable[[], Any]) -> Any:
-    """Return what `look` finds, or fail at the deadline."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.005)
-    pytest.fail("nothing came before the deadline")
-
-
-def _answers(server: Server, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, server.log.read_text()
-    try:
-        return server.get_all("/")[0][0] == 200
-    except (OSError, IndexError):
-        return False
-
-
-@contextmanager
-def serving(folder: Path, arguments: tuple[str, ...], **environ: str) -> Iterator[Server]:
-    """Start a server under the probe, wait until it answers, and stop it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT), **environ})
-    environment["PROBE_APP_DATABASE"] = f"sqlite+aiosqlite:///{folder}/app.db"
-    server = Server(port, folder / "pages", folder / "log")
-    command = [sys.executable, *[argument.format(port=port) for argument in arguments]]
-    with server.log.open("wb") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
-        try:
-            wait_for(lambda: _answers(server, process))
-            yield server
-        finally:
-            process.terminate()
-            try:
-                process.wait(DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            server.reader.close()
+def serving(folder: Path, arguments: tuple[str, ...]) -> AbstractContextManager[Server]:
+    """Serve with a database of its own."""
+    return servers.serving(Server, folder, arguments, PROBE_APP_DATABASE=f"sqlite+aiosqlite:///{folder}/app.db")
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +132,8 @@ def test_gunicorns_workers_have_pages_and_its_master_has_none(
     """Also when the app was loaded before the fork; each worker counts its own requests."""
     with serving(tmp_path, (*GUNICORN, "--workers", "2", "--worker-class", worker, *GRACE, *preload)) as server:
         pids = {server.get_all("/")[0][1]["pid"] for _ in range(20)}
-        pages = wait_for(lambda: (pages := server.reader.read()) and pids <= set(pages) and pages)
+        pages = server.wait_for(lambda: (pages := server.reader.read()) and pids <= set(pages) and pages)
         master = int(Path(f"/proc/{next(iter(pids))}/stat").read_text().rpartition(")")[2].split()[1])
-        wait_for(lambda: sum(page.fields["requests_done"] for page in server.reader.read().values()) >= 21)
+        server.wait_for(lambda: sum(page.fields["requests_done"] for page in server.reader.read().values()) >= 21)
     assert master not in pages
     assert len(pages) <= 2

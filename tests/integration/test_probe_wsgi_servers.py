@@ -1,26 +1,19 @@
 """Flask and Django on the servers people run them on: the probe's figures against what the clients saw."""
 
 import contextlib
-import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pinchpoint.monitoring.injection import probe_environment
-from pinchpoint.monitoring.pages import Page, PageReader
+from support import servers
+from support.servers import DEADLINE_S
 
-SUPPORT = Path(__file__).resolve().parent.parent / "support"
-DEADLINE_S = 20.0
 HOLD_S = 0.1
 CLIENTS = 4
 THREADS = 2
@@ -45,13 +38,8 @@ CROWDED = {
 }
 
 
-class Server:
-    """A server under the probe."""
-
-    def __init__(self, port: int, folder: Path, log: Path) -> None:
-        self.port = port
-        self.log = log
-        self.reader = PageReader(folder)
+class Server(servers.Server):
+    """How it is asked."""
 
     def get(self, path: str) -> tuple[int, float]:
         """Return status and seconds of one request on a connection of its own, as its client sees it."""
@@ -79,14 +67,14 @@ class Server:
         called = time.monotonic()
 
         def look() -> dict[str, float] | None:
-            pages: list[Page] = [page for page in self.reader.read().values() if page.fields]
+            pages = [page for page in self.reader.read().values() if page.fields]
             if not pages or min(page.published_s for page in pages) <= called:
                 return None
             names = {name for page in pages for name in page.fields}
             summed = {name: sum(page.fields.get(name, 0.0) for page in pages) for name in names}
             return summed if ready(summed) else None
 
-        found: dict[str, float] = wait_for(look)
+        found: dict[str, float] = self.wait_for(look)
         return found
 
     def table(self, name: str, ready: Callable[[dict[str, dict[str, float]]], bool]) -> dict[str, dict[str, float]]:
@@ -101,49 +89,17 @@ class Server:
                         mine[column] = mine.get(column, 0.0) + figure
             return rows if ready(rows) else None
 
-        found: dict[str, dict[str, float]] = wait_for(look)
+        found: dict[str, dict[str, float]] = self.wait_for(look)
         return found
-
-
-def wait_for(look: Callable[[], Any]) -> Any:
-    """Return what `look` finds, or fail at the deadline."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.005)
-    pytest.fail("nothing came before the deadline")
-
-
-def _answers(server: Server, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, server.log.read_text()
-    try:
-        return server.get("/")[0] == 200
-    except (OSError, HTTPException):
-        return False
 
 
 @contextmanager
 def serving(folder: Path, arguments: tuple[str, ...], app: str) -> Iterator[Server]:
     """Start a server under the probe, wait until it answers, and stop it; the probe must have had nothing to say."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT)})
-    server = Server(port, folder / "pages", folder / "log")
-    command = [sys.executable, "-m", *[argument.format(port=port, app=app) for argument in arguments]]
-    with server.log.open("wb") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
-        try:
-            wait_for(lambda: _answers(server, process))
-            yield server
-        finally:
-            process.send_signal(signal.SIGINT if arguments[0] in {"flask", "django"} else signal.SIGTERM)
-            try:
-                process.wait(DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            server.reader.close()
+    command = ("-m", *[argument.replace("{app}", app) for argument in arguments])
+    stop = signal.SIGINT if arguments[0] in {"flask", "django"} else signal.SIGTERM
+    with servers.serving(Server, folder, command, stop=stop) as server:
+        yield server
     assert "pinchpoint probe" not in server.log.read_text()
 
 
