@@ -130,7 +130,7 @@ async def measured(server: Server, path: str, rounds: int) -> tuple[dict[str, fl
 
 def ready(folder: Path, arguments: tuple[str, ...], **environ: str) -> AbstractContextManager[Server]:
     """Start a server and wait until it answers."""
-    return serving(Server, folder, ("-m", *arguments), **environ)
+    return serving(Server, folder, ("-m", *arguments), environ=environ)
 
 
 @pytest.fixture(scope="module")

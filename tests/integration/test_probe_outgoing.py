@@ -68,7 +68,9 @@ def running(folder: Path, loop: str) -> Iterator[App]:
         peer = f"127.0.0.1:{other.stdout.readline().strip()}"
         command = ("-m", "uvicorn", "outgoing_app:app", "--log-level", "warning", "--loop", loop, "--port", "{port}")
         try:
-            with serving(App, folder, command, stop=signal.SIGKILL, DOWNSTREAM_URL=f"http://{peer}/") as app:
+            with serving(
+                App, folder, command, stop=signal.SIGKILL, environ={"DOWNSTREAM_URL": f"http://{peer}/"}
+            ) as app:
                 app.peer = peer
                 yield app
         finally:

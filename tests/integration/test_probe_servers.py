@@ -56,7 +56,9 @@ class Server(servers.Server):
 
 def serving(folder: Path, arguments: tuple[str, ...]) -> AbstractContextManager[Server]:
     """Serve with a database of its own."""
-    return servers.serving(Server, folder, arguments, PROBE_APP_DATABASE=f"sqlite+aiosqlite:///{folder}/app.db")
+    return servers.serving(
+        Server, folder, arguments, environ={"PROBE_APP_DATABASE": f"sqlite+aiosqlite:///{folder}/app.db"}
+    )
 
 
 @pytest.fixture(scope="module")

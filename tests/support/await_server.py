@@ -63,5 +63,5 @@ class Server(servers.Server):
 def serving(folder: Path, loop: str, **environ: str) -> AbstractContextManager[Server]:
     """Serve with uvicorn on a kind of loop."""
     arguments = ("-m", "uvicorn", "await_app:app", "--log-level", "warning", "--port", "{port}", "--loop", loop)
-    database = f"sqlite+aiosqlite:///{folder}/app.db"
-    return servers.serving(Server, folder, arguments, PROBE_APP_DATABASE=database, **environ)
+    environ = {"PROBE_APP_DATABASE": f"sqlite+aiosqlite:///{folder}/app.db", **environ}
+    return servers.serving(Server, folder, arguments, environ=environ)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,12 +64,12 @@ def started(
     arguments: tuple[str, ...],
     *,
     stop: signal.Signals = signal.SIGTERM,
-    **environ: str,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[AnyServer]:
     """Start `python ARGUMENTS` with `{port}` filled in, the support folder importable; stop it on the way out."""
     port = free_port()
     folder.mkdir(exist_ok=True)
-    environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT), **environ})
+    environment = probe_environment(folder / "pages", {**os.environ, "PYTHONPATH": str(SUPPORT), **(environ or {})})
     command = [sys.executable, *[argument.format(port=port) for argument in arguments]]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
@@ -93,9 +93,9 @@ def serving(
     arguments: tuple[str, ...],
     *,
     stop: signal.Signals = signal.SIGTERM,
-    **environ: str,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[AnyServer]:
     """Start a server and wait until it answers."""
-    with started(kind, folder, arguments, stop=stop, **environ) as server:
+    with started(kind, folder, arguments, stop=stop, environ=environ) as server:
         server.wait_for(server.answers)
         yield server
