@@ -4,12 +4,13 @@ import argparse
 import datetime as dt
 import sys
 
+from capacity import capacity
 from collector import collector
 from figures import Bench, report
 from overhead import overhead
 from rich.console import Console
 
-BENCHES: dict[str, Bench] = {"overhead": overhead, "collector": collector}
+BENCHES: dict[str, Bench] = {"capacity": capacity, "overhead": overhead, "collector": collector}
 
 
 def main() -> int:
