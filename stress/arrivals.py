@@ -55,29 +55,38 @@ class Rate:
         return min(2 * arrivals / divisor, self.duration_s)
 
 
-def poisson_marks(seed: int, total: float) -> Iterator[float]:
+def poisson_marks(seed: int | str, total: float, part: int = 0, parts: int = 1) -> Iterator[float]:
     """Yield the growing marks of a Poisson process given its count, round(total); after the last one infinity.
 
     Given their number, the points of a Poisson process are independent and uniform. Fixing the number keeps the bursts
     and takes away what only blurs a short step: 100/s for 2 s is 200 arrivals, not 200 ± 14. A long segment is drawn
     in chunks, so that an hour of it needs no memory.
+
+    Args:
+        seed: of the source; each part needs its own.
+        total: integral of the whole rate.
+        part: which share of the points to yield, 0-based. All parts together have exactly round(total), and because
+            points of any part are independent and uniform, so are those of all parts together.
+        parts: how many shares there are.
+
     """
     source = random.Random(seed)  # noqa: S311 - a schedule needs a repeatable source, not a secret one
     first = 0.0
     while first < total:
         last = min(first + CHUNK_ARRIVALS, total)
-        yield from sorted(source.uniform(first, last) for _ in range(round(last) - round(first)))
+        count = share_users(round(last) - round(first), part, parts)
+        yield from sorted(source.uniform(first, last) for _ in range(count))
         first = last
     while True:
         yield math.inf
 
 
-def even_marks(phase: float = 0.5) -> Iterator[float]:
-    """Yield `phase`, `1 + phase`, `2 + phase`, ...: several processes with different phases interleave."""
-    mark = phase
+def even_marks(part: int = 0, parts: int = 1) -> Iterator[float]:
+    """Yield every `parts`-th of 0.5, 1.5, 2.5, ..., from the `part`-th (0-based) on: the parts interleave."""
+    mark = part + 0.5
     while True:
         yield mark
-        mark += 1.0
+        mark += parts
 
 
 class Arrivals:
@@ -131,13 +140,6 @@ class Arrivals:
         return None if math.isinf(reached_s) else self._start_s + reached_s
 
 
-def share(total: float, part: int, parts: int) -> float:
-    """Return part `part` (0-based) of a rate split over `parts` processes; the parts sum to the total."""
-    if part == parts - 1:
-        return total - (total / parts) * (parts - 1)
-    return total / parts
-
-
 def share_users(total: int, part: int, parts: int) -> int:
-    """Return how many of `total` users process `part` (0-based) runs; the parts sum to the total."""
+    """Return share `part` (0-based) of `total` users or arrivals split over `parts`; the shares sum to the total."""
     return total // parts + (1 if part < total % parts else 0)

@@ -20,7 +20,7 @@ class Settings:
 
     folder: str
     process: int
-    processes: int
+    """Its number, its own for the whole run: in the names of its files, in its rows, in its seed."""
     start_users: int
     max_users: int
     timeout_s: float
@@ -38,7 +38,22 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One load level of one process. `rate`: arrivals per second, constant or a line. `users`: a population."""
+    """One load level, and one worker's share of it.
+
+    Attributes:
+        id: as in the digest rows.
+        model: `rate` (arrivals per second) or `users` (a population).
+        duration_s: seconds; the worker idles after that.
+        rate_rps: arrivals per second at the start, of all workers together.
+        end_rate_rps: at the end, for a straight line; None for a constant rate.
+        users: this worker's population.
+        spacing: of the arrivals.
+        part: which share of the arrivals this worker has, 0-based...
+        parts: ...of how many.
+        max_users: most users of this worker in the rate model; None: as its settings say.
+        at_s: when it takes force, in the worker's monotonic clock; None: at once.
+
+    """
 
     id: int
     model: Literal["rate", "users"]
@@ -47,6 +62,10 @@ class Segment:
     end_rate_rps: float | None = None
     users: int = 0
     spacing: Spacing = "poisson"
+    part: int = 0
+    parts: int = 1
+    max_users: int | None = None
+    at_s: float | None = None
 
     def message(self) -> dict[str, Any]:
         """Return the message that announces this segment."""

@@ -1,134 +1,57 @@
-"""The engine's handle on the load processes. Imports no Locust: the processes do (see `plugin`)."""
+"""The engine's handle on all load workers. Imports no Locust: the processes do (see `plugin`)."""
 
-import ast
-import json
 import os
-import re
 import select
-import socket
-import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NoReturn, Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, Self
 
-from pinchpoint.errors import MeasurementError, UsageError
+from pinchpoint.errors import MeasurementError
 from pinchpoint.measures import Model
 from pinchpoint.processes import Command
-from pinchpoint.recording import LineTail
 from pinchpoint.rows import DigestRow
-from pinchpoint.stress.arrivals import Spacing, share, share_users
-from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
-from pinchpoint.stress.scenarios import PATHS_FILE, PATHS_VARIABLE, SCENARIOS
+from pinchpoint.stress.arrivals import Spacing, share_users
+from pinchpoint.stress.control import Segment, Settings
+from pinchpoint.stress.load_spec import DEFAULT_SCENARIO, GeneratorSpec
+from pinchpoint.stress.load_worker import Child, LoadWorker, LocalWorker, start_local
 
-PLUGIN = "pinchpoint.stress.plugin"
-DEFAULT_SCENARIO = "items"
-DEFAULT_MAX_USERS = 128
+__all__ = ["DEFAULT_SCENARIO", "Child", "Generator", "GeneratorSpec", "Loss"]
+
 START_USERS = 16
 ANSWER_S = 5.0
 """A load process that does not take a command for this long hangs."""
 
-REASON_LINES = 20
-_LOG_PREFIX = re.compile(r"^\[[^\]]*\] \S+/[A-Z]+/[\w.]+: ")
-"""Time, machine and logger of a line of Locust's log."""
+LEAD_S = 0.05
+"""A load level starts this much later than it is announced, so that all workers start it at the same instant."""
 
-
-class Child(Protocol):
-    """What `spawn` returns: `processes.Child`, or a fake."""
-
-    pid: int
-
-    @property
-    def returncode(self) -> int | None:
-        """Exit code; None while it runs."""
-
-    def alive(self) -> bool:
-        """Tell whether it runs."""
-
-    def stop(self, grace_s: float = 5.0) -> int | None:
-        """End it."""
-
-    def log_tail(self, lines: int = 20) -> str:
-        """Return the last lines it printed."""
+START_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratorSpec:
-    """Which load, from how many processes. One of `get_paths`, `locustfile` and `scenario` counts, in that order.
+class Loss:
+    """A remote worker that was lost.
 
     Attributes:
-        host: base URL of the target.
-        folder: the run folder; digests go to `client-<process>.jsonl`, output to `generator-<process>.log`.
-        scenario: name of a bundled scenario.
-        locustfile: any Locust file, run unchanged.
-        get_paths: paths to GET in turn.
-        processes: load processes; the rate is split exactly over them.
-        max_users: most users of all processes together in the rate model.
-        cpus: CPUs the load processes may run on.
-        timeout_s: of a request, where the Locust file sets none.
-        seed: of the arrival times.
+        process: its number, as in its rows.
+        name: its name.
+        message: what happened, one sentence.
+        segment: load level that was in force; 0 before the first.
 
     """
 
-    host: str
-    folder: Path
-    scenario: str | None = None
-    locustfile: Path | None = None
-    get_paths: tuple[str, ...] = ()
-    processes: int = 1
-    max_users: int = DEFAULT_MAX_USERS
-    cpus: frozenset[int] | None = None
-    timeout_s: float = 10.0
-    seed: int = 1
-
-    def check(self) -> Path:
-        """Return the Locust file to run.
-
-        Raises:
-            UsageError: there is no such scenario or file, it is not Python, or a number makes no sense.
-
-        """
-        if self.processes < 1 or self.max_users < self.processes:
-            raise UsageError(
-                f"{self.max_users} users cannot be split over {self.processes} load processes; use at least 1 each"
-            )
-        if self.get_paths:
-            wrong = [path for path in self.get_paths if not path.startswith("/")]
-            if wrong:
-                raise UsageError(f"--get needs a path that starts with /, not '{wrong[0]}'")
-            return PATHS_FILE
-        if self.locustfile is not None:
-            return _checked_file(self.locustfile)
-        name = self.scenario or DEFAULT_SCENARIO
-        if name not in SCENARIOS:
-            raise UsageError(f"there is no scenario '{name}'; choose one of: {', '.join(sorted(SCENARIOS))}")
-        return SCENARIOS[name].path
+    process: int
+    name: str
+    message: str
+    segment: int
 
 
-def _checked_file(path: Path) -> Path:
-    """Refuse, before anything starts, what Locust would refuse later."""
-    if not path.is_file():
-        raise UsageError(f"there is no Locust file {path}; give its path with -f")
-    try:
-        ast.parse(path.read_bytes(), filename=str(path))
-    except (SyntaxError, ValueError) as error:
-        raise UsageError(f"the Locust file {path} is not valid Python: {error}") from error
-    except OSError as error:
-        raise UsageError(f"cannot read the Locust file {path}: {error.strerror}") from error
-    return path.resolve()
+@dataclass(slots=True, eq=False)
+class _Part:
+    """One worker and what it said."""
 
-
-@dataclass(slots=True)
-class _Process:
-    """One load process and what it said."""
-
-    child: Child
-    channel: socket.socket
-    tail: LineTail
-    lines: Lines = field(default_factory=Lines)
+    worker: LoadWorker
     ready: bool = False
-    closed: bool = False
     segment: int = 0
     started_s: float = 0.0
     drained: int = 0
@@ -158,8 +81,14 @@ class Generator:
         self._spawn = spawn
         self._clock = clock
         self._environ = environ
-        self._processes: list[_Process] = []
+        self._cpus = spec.cpus
+        self._all: list[_Part] = []
+        self._on_duty: list[_Part] = []
+        self._idled: list[_Part] = []
+        self._processes = 0
         self._last_id = 0
+        self.lost: list[Loss] = []
+        """Remote workers lost so far, oldest first."""
 
     def __enter__(self) -> Self:
         """Use as a context manager to stop the processes whatever happens."""
@@ -170,27 +99,79 @@ class Generator:
         self.stop()
 
     @property
+    def workers(self) -> list[LoadWorker]:
+        """The workers that there are, those included that are not ready yet."""
+        return [part.worker for part in self._all]
+
+    @property
     def pids(self) -> list[int]:
-        """Process ids, one per load process."""
-        return [process.child.pid for process in self._processes]
+        """Process ids of the load processes on this machine."""
+        return [part.worker.pid for part in self._all if part.worker.pid is not None]
+
+    @property
+    def parts(self) -> int:
+        """Workers that the load is split over: those of the last segment, before any segment those that are ready."""
+        return len(self._on_duty if self._last_id else [part for part in self._all if part.ready])
 
     def alive(self) -> bool:
-        """Tell whether all load processes run."""
-        return bool(self._processes) and all(process.child.alive() for process in self._processes)
+        """Tell whether all workers run."""
+        return bool(self._all) and all(part.worker.alive() for part in self._all)
 
-    def start(self, deadline_s: float = 30.0) -> None:
-        """Start the processes and wait until their first users have logged in.
+    def start(self, deadline_s: float = START_S) -> None:
+        """Start the processes and wait until the first users of all workers have logged in.
 
         Args:
             deadline_s: how long that may take, in seconds.
 
         Raises:
-            MeasurementError: a process died or was not ready in time; with the reason.
+            MeasurementError: a process died or was not ready in time, with the reason; or there is no worker at all.
 
         """
-        for index in range(self._spec.processes):
-            self._processes.append(self._start_one(index))
-        self._await(lambda process: process.ready, deadline_s, "its first users did not get through on_start")
+        for _ in range(self._spec.processes):
+            self._start_one(self._cpus)
+        self._await_ready(deadline_s)
+
+    def next_settings(self) -> Settings:
+        """Return the settings of the next worker, its number included; `folder` is ours.
+
+        Numbers are never used again, so each worker has a file and a seed of its own.
+        """
+        process = self._processes
+        self._processes += 1
+        first = max(1, START_USERS // max(1, self._spec.processes))
+        return Settings(
+            folder=str(self._spec.folder.resolve()),
+            process=process,
+            start_users=first,
+            max_users=max(1, share_users(self._spec.max_users, 0, max(1, self._spec.processes))),
+            timeout_s=self._spec.timeout_s,
+            seed=self._spec.seed,
+        )
+
+    def add(self, worker: LoadWorker) -> None:
+        """Take in a worker that was started elsewhere; it has its share of every load level after it says `ready`."""
+        self._all.append(_Part(worker))
+
+    def grow(self, cpus: Iterable[int] | None = None, deadline_s: float = START_S) -> None:
+        """Start one more process on this machine, and wait until its first users have logged in.
+
+        Args:
+            cpus: where it may run; None: where the others may.
+            deadline_s: how long that may take, in seconds.
+
+        Raises:
+            MeasurementError: it died or was not ready in time.
+
+        """
+        self._start_one(self._cpus if cpus is None else frozenset(cpus))
+        self._await_ready(deadline_s)
+
+    def pin(self, cpus: Iterable[int]) -> None:
+        """Let the load processes of this machine, and those to come, run on these CPUs only."""
+        self._cpus = frozenset(cpus)
+        for part in self._all:
+            if isinstance(part.worker, LocalWorker):
+                part.worker.pin(self._cpus)
 
     def segment(
         self,
@@ -201,45 +182,57 @@ class Generator:
         end_rate_rps: float | None = None,
         users: int = 0,
         spacing: Spacing = "poisson",
+        at_s: float | None = None,
     ) -> tuple[int, float]:
-        """Put a load level in force at once, for `duration_s` seconds; the processes idle after that.
+        """Put a load level in force for `duration_s` seconds, from the same instant on all workers; they idle after it.
 
         Args:
             model: `rate` (open: arrivals per second) or `users` (closed).
             duration_s: seconds.
-            rate_rps: arrivals per second at the start, all processes together.
+            rate_rps: arrivals per second at the start, all workers together.
             end_rate_rps: at the end, for a straight line; None for a constant rate.
-            users: population, all processes together.
+            users: population, all workers together.
             spacing: of the arrivals.
+            at_s: when it takes force (monotonic seconds); None: in a moment. What is in force until then stays.
 
         Returns:
-            The segment's id, as in the digest rows, and when it took force (monotonic seconds, the last process).
+            The segment's id, as in the digest rows, and when it takes force (monotonic seconds, the last worker).
 
         Raises:
             MeasurementError: a process is dead or hangs.
 
         """
+        self._listen(0.0)
+        self.check()
         self._last_id += 1
-        parts = len(self._processes)
-        for part, process in enumerate(self._processes):
+        segment_id = self._last_id
+        start_s = self._clock() + LEAD_S if at_s is None else at_s
+        self._on_duty = [part for part in self._all if part.ready]
+        parts = len(self._on_duty)
+        for index, part in enumerate(list(self._on_duty)):
             segment = Segment(
-                id=self._last_id,
+                id=segment_id,
                 model=model,
                 duration_s=duration_s,
-                rate_rps=share(rate_rps, part, parts),
-                end_rate_rps=None if end_rate_rps is None else share(end_rate_rps, part, parts),
-                users=share_users(users, part, parts),
+                rate_rps=rate_rps,
+                end_rate_rps=end_rate_rps,
+                users=share_users(users, index, parts),
                 spacing=spacing,
+                part=index,
+                parts=parts,
+                max_users=max(1, share_users(self._spec.max_users, index, parts)),
+                at_s=part.worker.to_theirs(start_s),
             )
-            self._send(process, segment.message())
-        self._await(lambda process: process.segment == self._last_id, ANSWER_S, "it did not take a command")
-        return self._last_id, max(process.started_s for process in self._processes)
+            part.worker.send(segment.message())
+        self._await(lambda part: part.segment == segment_id, ANSWER_S, "it did not take a command")
+        return segment_id, max(part.started_s for part in self._on_duty)
 
     def idle(self) -> None:
         """Offer nothing more; requests in flight finish."""
         self._last_id += 1
-        for process in self._processes:
-            self._send(process, {"cmd": "idle", "id": self._last_id})
+        self._idled = [part for part in self._all if part.ready]
+        for part in self._idled:
+            part.worker.send({"cmd": "idle", "id": self._last_id})
 
     def wait_drained(self, timeout_s: float) -> bool:
         """After `idle`: wait until nothing is in flight; False when something still is after `timeout_s`.
@@ -249,7 +242,7 @@ class Generator:
 
         """
         deadline_s = self._clock() + timeout_s
-        while not all(process.drained == self._last_id for process in self._processes):
+        while not all(part.drained == self._last_id for part in self._idled if part in self._all):
             if self._clock() >= deadline_s:
                 return False
             self._listen(min(0.1, max(0.0, deadline_s - self._clock())))
@@ -264,130 +257,115 @@ class Generator:
 
         """
         self._listen(0.0)
-        rows: list[Any] = [row for process in self._processes for row in process.tail.poll()]
+        rows = [row for part in self._all for row in part.worker.rows()]
         self.check()
         return sorted(rows, key=lambda row: float(row["t0_s"]))
 
     @property
     def users(self) -> int:
-        """Users the processes run, as last told; at most a second old."""
-        return sum(process.users for process in self._processes)
+        """Users the workers run, as last told; at most a second old."""
+        return sum(part.users for part in self._all)
 
     @property
     def redials(self) -> int:
         """How often users dialled anew, so that no worker keeps all connections (METHOD §5.5); as of the last drain."""
-        return sum(process.redials for process in self._processes)
+        return sum(part.redials for part in self._all)
 
     def check(self) -> None:
-        """See that all processes live.
+        """See that all workers live; a remote one that does not is taken off the list and entered in `lost`.
 
         Raises:
-            MeasurementError: one does not, with the reason.
+            MeasurementError: a process of this machine does not, or no worker is left; with the reason.
 
         """
-        for index, process in enumerate(self._processes):
-            if process.error or process.closed or not process.child.alive():
-                self._fail(index, "it ended")
+        for part in list(self._all):
+            if part.error or not part.worker.alive():
+                self._gone(part, "it ended")
 
     def stop(self, patience_s: float = 5.0) -> None:
-        """End the processes; harmless when they have ended."""
-        for process in self._processes:
-            try:
-                process.channel.sendall(pack({"cmd": "stop"}))
-            except OSError:
-                continue
+        """End the workers; harmless when they have ended."""
+        for part in self._all:
+            part.worker.send({"cmd": "stop"})
         deadline_s = self._clock() + patience_s
-        for process in self._processes:
-            while not process.closed and process.child.alive() and self._clock() < deadline_s:
-                self._listen(min(0.1, patience_s))
-            process.channel.close()
-            process.child.stop()
+        while any(part.worker.alive() for part in self._all) and self._clock() < deadline_s:
+            self._listen(min(0.1, patience_s))
+        for part in self._all:
+            part.worker.stop()
 
-    def _start_one(self, index: int) -> _Process:
-        folder, parts = self._spec.folder, self._spec.processes
-        settings = Settings(
-            folder=str(folder.resolve()),
-            process=index,
-            processes=parts,
-            start_users=max(1, START_USERS // parts),
-            max_users=share_users(self._spec.max_users, index, parts),
-            timeout_s=self._spec.timeout_s,
-            seed=self._spec.seed,
-        )
-        ours, theirs = socket.socketpair()
-        env = dict(self._environ)
-        env[FD_VARIABLE] = str(theirs.fileno())
-        env[SETTINGS_VARIABLE] = settings.to_json()
-        env[PATHS_VARIABLE] = json.dumps(self._spec.get_paths)
-        command = Command(
-            name=f"load generator {index}",
-            argv=(sys.executable, "-P", "-m", PLUGIN, "-f", str(self._file), "--host", self._spec.host),
-            log=folder / f"generator-{index}.log",
-            env=env,
-            cpus=self._spec.cpus,
-            pass_fds=(theirs.fileno(),),
-        )
-        try:
-            child = self._spawn(command)
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return _Process(child=child, channel=ours, tail=LineTail(folder / f"client-{index}.jsonl"))
+    def _start_one(self, cpus: frozenset[int] | None) -> None:
+        settings = self.next_settings()
+        self.add(start_local(self._spec, self._file, settings, self._spawn, self._environ, cpus))
 
-    def _await(self, done: Callable[[_Process], bool], timeout_s: float, complaint: str) -> None:
+    def _await_ready(self, deadline_s: float) -> None:
+        everyone = list(self._all)
+        self._await(
+            lambda part: part.ready, deadline_s, "its first users did not get through on_start", everyone=everyone
+        )
+
+    def _await(
+        self,
+        done: Callable[[_Part], bool],
+        timeout_s: float,
+        complaint: str,
+        everyone: list[_Part] | None = None,
+    ) -> None:
+        """Wait until all workers on duty (or `everyone`) that still live are done."""
         deadline_s = self._clock() + timeout_s
-        while not all(done(process) for process in self._processes):
+        while True:
+            asked = [part for part in (everyone or self._on_duty) if part in self._all]
+            late = [part for part in asked if not done(part)]
+            if not asked:
+                raise MeasurementError("there is no load worker")
+            if not late:
+                return
+            if self._clock() >= deadline_s:
+                for part in late:
+                    self._gone(part, f"{complaint} within {timeout_s:g} s")
             self._listen(0.1)
-            self.check()
-            late = [index for index, process in enumerate(self._processes) if not done(process)]
-            if late and self._clock() >= deadline_s:
-                self._fail(late[0], f"{complaint} within {timeout_s:g} s")
-
-    def _send(self, process: _Process, message: dict[str, Any]) -> None:
-        try:
-            process.channel.sendall(pack(message))
-        except OSError:
-            process.closed = True
             self.check()
 
     def _listen(self, timeout_s: float) -> None:
-        """Take in what the processes said, waiting up to `timeout_s` for the first word."""
-        open_channels = {process.channel: process for process in self._processes if not process.closed}
-        readable, _, _ = select.select(list(open_channels), [], [], timeout_s)
-        for channel in readable:
-            process = open_channels[channel]
-            try:
-                data = channel.recv(65_536)
-            except OSError:
-                data = b""
-            process.closed = not data
-            for message in process.lines.feed(data):
-                _take_in(process, message)
+        """Take in what the workers said, waiting up to `timeout_s` for the first word."""
+        if self._hear() or timeout_s <= 0:
+            return
+        select.select([part.worker for part in self._all if part.worker.fileno() >= 0], [], [], timeout_s)
+        self._hear()
 
-    def _fail(self, index: int, complaint: str) -> NoReturn:
-        process = self._processes[index]
-        reason = process.error or _last_line(process.child.log_tail(REASON_LINES)) or "it printed nothing"
-        raise MeasurementError(f"load generator {index} failed, {complaint}: {reason}; see generator-{index}.log")
+    def _hear(self) -> bool:
+        heard = [(part, message) for part in self._all for message in part.worker.take()]
+        for part, message in heard:
+            _take_in(part, message)
+        return bool(heard)
+
+    def _gone(self, part: _Part, complaint: str) -> None:
+        """Let go of a worker that is of no use any more; only a remote one may be."""
+        if not part.worker.remote:
+            self._fail(part, complaint)
+        message = f"{part.worker.name} was lost, {complaint}: {part.error or part.worker.why()}"
+        self.lost.append(Loss(part.worker.process, part.worker.name, message, self._last_id))
+        self._all.remove(part)
+        if part in self._on_duty:
+            self._on_duty.remove(part)
+        part.worker.stop()
+        if not self._all:
+            raise MeasurementError(f"{message}; no load worker is left")
+
+    def _fail(self, part: _Part, complaint: str) -> NoReturn:
+        worker = part.worker
+        raise MeasurementError(f"{worker.name} failed, {complaint}: {part.error or worker.why()}")
 
 
-def _take_in(process: _Process, message: dict[str, Any]) -> None:
+def _take_in(part: _Part, message: dict[str, Any]) -> None:
     match message["event"]:
         case "ready":
-            process.ready = True
+            part.ready = True
         case "segment":
-            process.segment = message["id"]
-            process.started_s = message["t_s"]
+            part.segment = message["id"]
+            part.started_s = message["t_s"]
         case "drained":
-            process.drained = message["id"]
-            process.redials = message["redials"]
+            part.drained = message["id"]
+            part.redials = message["redials"]
         case "users":
-            process.users = message["count"]
+            part.users = message["count"]
         case "error":
-            process.error = message["message"]
-
-
-def _last_line(text: str) -> str:
-    lines = [_LOG_PREFIX.sub("", line.strip()) for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+            part.error = message["message"]

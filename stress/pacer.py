@@ -55,12 +55,11 @@ class _Free:
 class Pacer:
     """One load process's schedule. All methods run in gevent's hub thread."""
 
-    def __init__(self, digest: Digest, clock: Callable[[], float], seed: int, phase: float = 0.5) -> None:
-        """Start idle. `phase` (0..1) offsets evenly spaced arrivals, so that several processes interleave."""
+    def __init__(self, digest: Digest, clock: Callable[[], float], seed: int) -> None:
+        """Start idle."""
         self._digest = digest
         self._clock = clock
         self._seed = seed
-        self._phase = phase
         self._free: deque[_Free] = deque()
         self._changed = Event()
         self._arrivals: Arrivals | None = None
@@ -85,21 +84,22 @@ class Pacer:
         """Population to keep up now; None in the rate model and when nothing is offered."""
         return self._target
 
-    def begin(self, segment: Segment) -> float:
-        """Put a load level in force at once; return when. What the last one left unclaimed is dropped as unsent."""
+    def begin(self, segment: Segment, start_s: float) -> None:
+        """Put a load level in force that starts at `start_s`, now or just past.
+
+        What the last one left unclaimed is dropped as unsent.
+        """
         self.idle(segment.id)
         self.population = None
-        now_s = self._clock()
         if segment.model == "users":
             self._target = self.population = segment.users
-            self._dispatcher = gevent.spawn(self._expire, now_s + segment.duration_s)
+            self._dispatcher = gevent.spawn(self._expire, start_s + segment.duration_s)
             self._wake_free()
         else:
             end_rps = segment.rate_rps if segment.end_rate_rps is None else segment.end_rate_rps
             rate = Rate(segment.rate_rps, end_rps, segment.duration_s)
-            self._arrivals = Arrivals(rate, now_s, self._marks(segment, rate.total()))
+            self._arrivals = Arrivals(rate, start_s, self._marks(segment, rate.total()))
             self._dispatcher = gevent.spawn(self._dispatch, self._arrivals)
-        return now_s
 
     def idle(self, segment: int) -> None:
         """Offer nothing more; iterations under way finish."""
@@ -144,7 +144,9 @@ class Pacer:
             self._admitted -= 1
 
     def _marks(self, segment: Segment, total: float) -> Iterator[float]:
-        return even_marks(self._phase) if segment.spacing == "even" else poisson_marks(self._seed + segment.id, total)
+        if segment.spacing == "even":
+            return even_marks(segment.part, segment.parts)
+        return poisson_marks(f"{self._seed} {segment.id} {segment.part}", total, segment.part, segment.parts)
 
     def _release(self, visit: Visit) -> None:
         if visit.busy:

@@ -28,6 +28,7 @@ from locust.user.users import PytestUser
 from pinchpoint.clientstats import SETUP_PREFIX
 from pinchpoint.errors import MeasurementError
 from pinchpoint.recording import LineWriter
+from pinchpoint.stress.alarm import Alarm
 from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
 from pinchpoint.stress.digest import Digest, run_queue_s
 from pinchpoint.stress.failures import kind_of
@@ -68,14 +69,15 @@ class Plugin:
         self._clock = time.monotonic
         self._writer = LineWriter(Path(settings.folder) / f"client-{settings.process}.jsonl")
         self._digest = Digest(settings.process, os.getpid(), self._clock, time.process_time, run_queue_s)
-        phase = (settings.process + 0.5) / settings.processes
-        self._pacer = Pacer(self._digest, self._clock, settings.seed * 1009 + settings.process, phase)
+        self._pacer = Pacer(self._digest, self._clock, settings.seed)
         self._pacer.on_end = self._flush
         self._environment: Any = None
         self._visits: set[Visit] = set()
         self._spawned: dict[str, int] = {}
         self._ready = False
         self._population = 0
+        self._max_users = settings.max_users
+        self._pending: gevent.Greenlet | None = None
         self._redials = 0
         self._last_error = ""
 
@@ -228,7 +230,7 @@ class Plugin:
                 self._check_ready(first, in_setup)
             target = self._pacer.target_users
             if self._ready and target is None:
-                wanted = self._pacer.starving > in_setup and len(self._visits) < self._settings.max_users
+                wanted = self._pacer.starving > in_setup and len(self._visits) < self._max_users
             else:
                 wanted = len(self._visits) < (first if target is None else target)
             if wanted and in_setup < SETUP_AT_ONCE:
@@ -314,18 +316,44 @@ class Plugin:
     def _carry_out(self, message: dict[str, Any]) -> None:
         match message.get("cmd"):
             case "segment":
-                self._flush()
-                segment = Segment.from_message(message)
-                self._tell({"event": "segment", "id": segment.id, "t_s": self._pacer.begin(segment)})
+                self._announce(Segment.from_message(message))
             case "idle":
+                self._forget_pending()
                 self._flush()
                 self._pacer.idle(message["id"])
                 gevent.spawn(self._drain, message["id"]).link_exception(self._crash)
             case "stop":
+                self._forget_pending()
                 gevent.spawn_later(QUIT_PATIENCE_S, self._end, 0)
                 self._pacer.idle(self._pacer.segment)
                 self._flush()
                 self._environment.runner.quit()
+
+    def _announce(self, segment: Segment) -> None:
+        """Put a load level in force when its time comes, and say at once when that will be."""
+        self._forget_pending()
+        now_s = self._clock()
+        start_s = now_s if segment.at_s is None else max(now_s, segment.at_s)
+        self._pending = gevent.spawn(self._begin, segment, start_s)
+        self._pending.link_exception(self._crash)
+        self._tell({"event": "segment", "id": segment.id, "t_s": start_s})
+
+    def _begin(self, segment: Segment, start_s: float) -> None:
+        alarm = Alarm(self._clock)
+        try:
+            alarm.sleep_until(start_s)
+        finally:
+            alarm.close()
+        self._pending = None
+        if segment.max_users is not None:
+            self._max_users = segment.max_users
+        self._flush()
+        self._pacer.begin(segment, start_s)
+
+    def _forget_pending(self) -> None:
+        if self._pending is not None:
+            self._pending.kill(block=False)
+            self._pending = None
 
     def _drain(self, idle: int) -> None:
         """Say when nothing is in flight, unless load was asked for again in the meantime."""

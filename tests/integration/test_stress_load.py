@@ -22,6 +22,7 @@ from pinchpoint.readiness import free_port, wait_http_ready
 from pinchpoint.recording import read_lines
 from pinchpoint.rows import DigestRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
+from pinchpoint.stress.load_worker import LocalWorker
 
 pytestmark = pytest.mark.load
 
@@ -290,9 +291,14 @@ def test_a_load_process_ends_at_once_when_the_engine_is_gone(host: str, tmp_path
 
     with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",)), spawn) as load:
         load.start()
-        load.segment("rate", 60.0, rate_rps=50.0)
-        load._processes[0].channel.close()
-        load._processes[0].closed = True
+        segment, _ = load.segment("rate", 60.0, rate_rps=50.0)
+        deadline_s = time.monotonic() + 5
+        while not any(row["segment"] == segment for row in load.rows()):
+            assert time.monotonic() < deadline_s, "no row of the load level came"
+            time.sleep(0.02)
+        worker = load.workers[0]
+        assert isinstance(worker, LocalWorker)
+        worker.close()
         assert made[0].wait(5.0) == 0
     rows = read_digests(tmp_path)
     assert rows[-1]["segment"] == 1

@@ -94,8 +94,11 @@ class World:
 class FakeGenerator:
     """The generator's handle over a `World`."""
 
+    parts = 1
+
     def __init__(self, world: World) -> None:
         self.world = world
+        self.lost: list[Any] = []
 
     def segment(self, model: str, duration_s: float, *, rate_rps: float = 0.0, users: int = 0) -> tuple[int, float]:
         """Start a load level."""

@@ -2,18 +2,18 @@
 
 import math
 import statistics
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinchpoint.stress.arrivals import Arrivals, Rate, even_marks, poisson_marks, share, share_users
+from pinchpoint.stress.arrivals import Arrivals, Rate, even_marks, poisson_marks, share_users
 
 
-def all_due(rate: Rate, start_s: float = 0.0, phase: float = 0.5) -> list[float]:
-    """Every arrival of an even schedule."""
-    arrivals = Arrivals(rate, start_s, even_marks(phase))
+def all_due(rate: Rate, start_s: float = 0.0, part: int = 0, parts: int = 1) -> list[float]:
+    """Every arrival of a part of an even schedule."""
+    arrivals = Arrivals(rate, start_s, even_marks(part, parts))
     arrivals.advance(math.inf)
     due: list[float] = []
     while (claimed := arrivals.claim()) is not None:
@@ -91,11 +91,22 @@ def test_the_same_seed_gives_the_same_arrivals_and_another_seed_others() -> None
     assert list(islice(poisson_marks(3, 100), 5)) != list(islice(poisson_marks(4, 100), 5))
 
 
-def test_two_phases_interleave() -> None:
-    """Two processes at half the rate together are as even as one at the whole rate."""
-    rate = Rate(5, 5, 2)
-    both = sorted(all_due(rate, phase=0.25) + all_due(rate, phase=0.75))
-    assert both == pytest.approx(all_due(Rate(10, 10, 2)))
+@given(st.floats(min_value=0, max_value=500), st.floats(min_value=0, max_value=500), st.integers(1, 9))
+def test_even_arrivals_of_all_parts_are_those_of_the_whole(start_rps: float, end_rps: float, parts: int) -> None:
+    """Processes take turns, whatever the rate does: together they are as even as one."""
+    rate = Rate(start_rps, end_rps, 2)
+    together = [due_s for part in range(parts) for due_s in all_due(rate, part=part, parts=parts)]
+    assert sorted(together) == all_due(rate)
+
+
+@given(st.floats(min_value=0, max_value=30_000), st.integers(1, 9))
+def test_poisson_arrivals_of_all_parts_are_as_many_as_asked_for(total: float, parts: int) -> None:
+    """Nothing is lost by rounding in each part, and no two parts draw the same."""
+    marks = [
+        mark for part in range(parts) for mark in takewhile(math.isfinite, poisson_marks(part, total, part, parts))
+    ]
+    assert len(marks) == round(total)
+    assert len(set(marks)) == len(marks)
 
 
 def test_the_oldest_due_arrival_is_claimed_first_and_a_returned_claim_again() -> None:
@@ -125,12 +136,9 @@ def test_a_rate_without_a_schedule_is_refused(numbers: tuple[float, float, float
         Rate(*numbers)
 
 
-@given(st.floats(min_value=0, max_value=1e5), st.integers(min_value=1, max_value=9), st.integers(0, 500))
-def test_a_load_is_split_exactly(rate_rps: float, parts: int, users: int) -> None:
+@given(st.integers(min_value=1, max_value=9), st.integers(0, 500))
+def test_users_are_split_exactly(parts: int, users: int) -> None:
     """Nothing is lost between processes, and nobody gets more than one user more than another."""
-    rates = [share(rate_rps, part, parts) for part in range(parts)]
-    assert math.fsum(rates) == pytest.approx(rate_rps, rel=1e-12)
-    assert all(rate >= 0 for rate in rates)
     populations = [share_users(users, part, parts) for part in range(parts)]
     assert sum(populations) == users
     assert max(populations) - min(populations) <= 1

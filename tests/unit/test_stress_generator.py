@@ -116,14 +116,15 @@ def generator(farm: Farm, folder: Path, processes: int = 1) -> Generator:
 
 
 def test_a_rate_is_split_exactly_over_processes(farm: Farm, tmp_path: Path) -> None:
-    """100/s over three processes sums to 100/s, and 10 users to 10."""
+    """Each of three processes is told its share of the one schedule, and of the users."""
     with generator(farm, tmp_path, 3) as load:
         load.start()
         assert load.pids == [1000, 1001, 1002]
         assert load.segment("rate", 2.0, rate_rps=100.0) == (1, 51.0)
         load.segment("users", 2.0, users=10)
-    rates = [child.heard[0]["rate_rps"] for child in farm.children]
-    assert sum(rates) == pytest.approx(100.0, rel=1e-15)
+    shares = [(child.heard[0]["rate_rps"], child.heard[0]["part"], child.heard[0]["parts"]) for child in farm.children]
+    assert shares == [(100.0, 0, 3), (100.0, 1, 3), (100.0, 2, 3)]
+    assert sum(child.heard[0]["max_users"] for child in farm.children) == 128
     assert [child.heard[1]["users"] for child in farm.children] == [4, 3, 3]
     assert [child.stops for child in farm.children] == [1, 1, 1]
 
@@ -132,7 +133,7 @@ def test_each_process_gets_its_own_seed_share_and_file(farm: Farm, tmp_path: Pat
     """Settings travel in one variable; the rest of the environment is handed through."""
     with generator(farm, tmp_path, 2) as load:
         load.start()
-    assert [(child.settings.process, child.settings.processes) for child in farm.children] == [(0, 2), (1, 2)]
+    assert [child.settings.process for child in farm.children] == [0, 1]
     assert sum(child.settings.max_users for child in farm.children) == 128
     command = farm.children[0].command
     assert command.env is not None
@@ -200,7 +201,7 @@ def test_a_process_that_is_not_ready_in_time_is_an_error(farm: Farm, tmp_path: P
         ({"locustfile": Path("/nowhere/locustfile.py")}, "there is no Locust file /nowhere/locustfile.py"),
         ({"scenario": "unheard-of"}, "there is no scenario 'unheard-of'; choose one of: items"),
         ({"get_paths": ("items",)}, "--get needs a path that starts with /, not 'items'"),
-        ({"processes": 0}, "cannot be split over 0 load processes"),
+        ({"processes": -1}, "cannot be split over -1 load processes"),
         ({"max_users": 1, "processes": 2}, "1 users cannot be split over 2 load processes"),
     ],
 )

@@ -58,6 +58,8 @@ class Held:
     """False when requests were still in flight when the patience for them was over."""
     seconds: float
     """How long it was held, without draining."""
+    void: bool = False
+    """True when a load worker was lost meanwhile: the figures count for nothing."""
 
     @property
     def trial(self) -> Trial:
@@ -81,6 +83,7 @@ class Stepper:
     _segment: int = 0
     _step: int = 0
     _rows: list[DigestRow] = field(default_factory=list)
+    _losses_told: int = 0
     _noted: set[str] = field(default_factory=set)
 
     @property
@@ -128,17 +131,32 @@ class Stepper:
             self._wait_until(t_start_s + seconds)
             t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
             generator.idle()
-            rows = self._rows_of_segment(seconds)
+            rows = self._rows_of_segment(generator, seconds)
         except TargetError as error:
             died = Judgement([str(error)], gross=True)
             self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
             raise
         window = client_figures(rows, t_start_s + settle_s, t_end_s)
         judgement = judge(window, self.slo, backlog(rows) if self.open_model else None)
+        lost = self._losses(generator)
+        if lost:
+            phase = "void"
+            judgement = Judgement(lost, gross=False)
         self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
         self.progress.done(phase, load, unit, window, judgement)
         drained = judgement.passed or self._drained(generator, patience_s(), f"{load:.3g} {unit}")
-        return Held(load, window, judgement, drained, seconds)
+        return Held(load, window, judgement, drained, seconds, void=bool(lost))
+
+    def _losses(self, generator: Generator) -> list[str]:
+        """Record the remote load workers that were lost since the last look; say what happened."""
+        fresh = generator.lost[self._losses_told :]
+        self._losses_told += len(fresh)
+        for loss in fresh:
+            self.session.event(
+                "worker-lost", process=loss.process, name=loss.name, message=loss.message, segment=loss.segment
+            )
+            self.progress.note(loss.message)
+        return [loss.message for loss in fresh]
 
     def note(self, message: str) -> None:
         """Record a sentence and tell it to the user; once."""
@@ -170,7 +188,7 @@ class Stepper:
             self._rows.extend(rows)
             self.progress.tick(rows)
 
-    def _rows_of_segment(self, seconds: float) -> list[DigestRow]:
+    def _rows_of_segment(self, generator: Generator, seconds: float) -> list[DigestRow]:
         """Wait until the digests of the segment in force cover its length, and return them.
 
         Raises:
@@ -181,7 +199,7 @@ class Stepper:
         while True:
             self._look()
             rows = [row for row in self._rows if row["segment"] == self._segment]
-            covered_s = sum(row["t1_s"] - row["t0_s"] for row in rows) / self.session.config.processes
+            covered_s = sum(row["t1_s"] - row["t0_s"] for row in rows) / max(1, generator.parts)
             if covered_s >= seconds - ROW_EDGE_S or self.session.clock() >= deadline_s:
                 break
             self.sleep(LOOK_S / 4)
