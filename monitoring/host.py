@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _PSI = {"cpu": ("some",), "io": ("some", "full"), "memory": ("some", "full")}
 """`full` of cpu is undefined for the whole machine (Documentation/accounting/psi.rst)."""
 
+PORT_RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 SLOW_EVERY = 5
 _NETSTAT = (b"ListenOverflows", b"ListenDrops", b"TCPTimeouts")
 _SNMP = (b"RetransSegs", b"ActiveOpens", b"PassiveOpens", b"AttemptFails")
@@ -39,6 +40,8 @@ class _Slow(TypedDict):
     tcp_connects: int | None
     tcp_accepts: int | None
     tcp_connect_failures: int | None
+    tcp_time_wait: int | None
+    local_ports: int | None
     disk: str | None
     disk_read_bytes: int | None
     disk_write_bytes: int | None
@@ -121,6 +124,22 @@ def parse_loopback(data: bytes) -> int | None:
     return None
 
 
+def parse_time_wait(data: bytes) -> int | None:
+    """Return `tw` of the TCP line of `/proc/net/sockstat`: closed connections whose port is not free yet."""
+    for line in data.splitlines():
+        if line.startswith(b"TCP:"):
+            return number_after(line, b" tw ")
+    return None
+
+
+def parse_port_range(text: str) -> int | None:
+    """Return how many ports `ip_local_port_range` gives to connections that are opened from here."""
+    words = text.split()
+    if len(words) != 2 or not all(word.isdigit() for word in words):  # noqa: PLR2004 - first and last
+        return None
+    return max(0, int(words[1]) - int(words[0]) + 1)
+
+
 def parse_counter_table(data: bytes, group: bytes, names: tuple[bytes, ...]) -> list[int | None]:
     """Return counters of `/proc/net/netstat` or `snmp`: a line of names and one of values, each led by `group`."""
     lines = [line for line in data.splitlines() if line.startswith(group + b":")]
@@ -159,6 +178,8 @@ class HostReader:
         self._dev = KeptFile(f"{net}/dev", budget)
         self._netstat = KeptFile(f"{net}/netstat", budget)
         self._snmp = KeptFile(f"{net}/snmp", budget)
+        self._sockstat = KeptFile(f"{net}/sockstat", budget)
+        self._local_ports = parse_port_range(read_once(PORT_RANGE) or "") if shares_network(pid) else None
         self._diskstats = KeptFile("/proc/diskstats", budget)
         self._pressure = {name: KeptFile(f"/proc/pressure/{name}", budget) for name in _PSI}
         self._device = device_under(f"/proc/{pid}/cwd")
@@ -206,6 +227,8 @@ class HostReader:
             "tcp_connects": snmp[1],
             "tcp_accepts": snmp[2],
             "tcp_connect_failures": snmp[3],
+            "tcp_time_wait": parse_time_wait(self._sockstat.read() or b""),
+            "local_ports": self._local_ports,
             "disk": self._device,
             "disk_read_bytes": disk.read_bytes if disk else None,
             "disk_write_bytes": disk.write_bytes if disk else None,
@@ -222,7 +245,8 @@ class HostReader:
 
     def close(self) -> None:
         """Give every descriptor back."""
-        files = (self._stat, self._meminfo, self._vmstat, self._dev, self._netstat, self._snmp, self._diskstats)
+        files = (self._stat, self._meminfo, self._vmstat, self._dev, self._netstat, self._snmp, self._sockstat)
+        files = (*files, self._diskstats)
         for kept in (*files, *self._pressure.values()):
             kept.close()
 

@@ -41,6 +41,7 @@ class Tally:
     t0_s: float
     cpu_s: float
     runq_s: float | None
+    loop_busy_s: float | None = None
     scheduled: int = 0
     started: int = 0
     unsent: int = 0
@@ -57,6 +58,7 @@ class Cut:
     t1_s: float
     cpu_s: float
     runq_s: float | None
+    loop_busy_s: float | None
     inflight: int
 
 
@@ -70,6 +72,7 @@ class Digest:
         clock: Callable[[], float],
         cpu_s: Callable[[], float],
         runq_s: Callable[[], float | None],
+        loop_busy_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         """Begin the first row now."""
         self._process = process
@@ -77,9 +80,10 @@ class Digest:
         self._clock = clock
         self._cpu_s = cpu_s
         self._runq_s = runq_s
+        self._loop_busy_s = loop_busy_s
         self._inflight_since_s = clock()
         self.inflight = 0
-        self.tally = Tally(t0_s=self._inflight_since_s, cpu_s=cpu_s(), runq_s=runq_s())
+        self.tally = self._new_tally(self._inflight_since_s)
 
     def enter(self, now_s: float) -> None:
         """Count a request as sent."""
@@ -123,8 +127,11 @@ class Digest:
         now_s = self._clock()
         self._integrate(now_s)
         finished = self.tally
-        self.tally = Tally(t0_s=now_s, cpu_s=self._cpu_s(), runq_s=self._runq_s())
-        return Cut(finished, now_s, self.tally.cpu_s, self.tally.runq_s, self.inflight)
+        self.tally = fresh = self._new_tally(now_s)
+        return Cut(finished, now_s, fresh.cpu_s, fresh.runq_s, fresh.loop_busy_s, self.inflight)
+
+    def _new_tally(self, now_s: float) -> Tally:
+        return Tally(t0_s=now_s, cpu_s=self._cpu_s(), runq_s=self._runq_s(), loop_busy_s=self._loop_busy_s())
 
     def render(self, cut: Cut, segment: int, users: int, pause: Callable[[], None]) -> DigestRow:
         """Build the row; `pause` is called between names, so that arrivals need not wait for all histograms."""
@@ -133,7 +140,6 @@ class Digest:
         for name, entry in tally.names.items():
             pause()
             names[name] = _name_row(entry)
-        known = cut.runq_s is not None and tally.runq_s is not None
         return DigestRow(
             process=self._process,
             pid=self._pid,
@@ -147,7 +153,8 @@ class Digest:
             inflight_s=tally.inflight_s,
             users=users,
             cpu_s=cut.cpu_s - tally.cpu_s,
-            runq_s=(cut.runq_s or 0.0) - (tally.runq_s or 0.0) if known else None,
+            runq_s=_between(tally.runq_s, cut.runq_s),
+            loop_busy_s=_between(tally.loop_busy_s, cut.loop_busy_s),
             send_lag=histograms.encode_values(tally.send_lag_us),
             names=names,
         )
@@ -155,6 +162,11 @@ class Digest:
     def _integrate(self, now_s: float) -> None:
         self.tally.inflight_s += self.inflight * (now_s - self._inflight_since_s)
         self._inflight_since_s = now_s
+
+
+def _between(before: float | None, after: float | None) -> float | None:
+    """Return what a counter grew by; None where it was not measured at both ends."""
+    return None if before is None or after is None else after - before
 
 
 def _name_row(entry: NameTally) -> NameRow:

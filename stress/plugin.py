@@ -32,6 +32,7 @@ from pinchpoint.stress.alarm import Alarm
 from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
 from pinchpoint.stress.digest import Digest, run_queue_s
 from pinchpoint.stress.failures import kind_of
+from pinchpoint.stress.loop_clock import LoopClock
 from pinchpoint.stress.pacer import Pacer, Visit
 
 VISIT = "pinchpoint_visit"
@@ -68,7 +69,8 @@ class Plugin:
         self._channel = channel
         self._clock = time.monotonic
         self._writer = LineWriter(Path(settings.folder) / f"client-{settings.process}.jsonl")
-        self._digest = Digest(settings.process, os.getpid(), self._clock, time.process_time, run_queue_s)
+        busy_s = LoopClock(self._clock).busy_s
+        self._digest = Digest(settings.process, os.getpid(), self._clock, time.process_time, run_queue_s, busy_s)
         self._pacer = Pacer(self._digest, self._clock, settings.seed)
         self._pacer.on_end = self._flush
         self._environment: Any = None

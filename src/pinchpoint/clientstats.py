@@ -15,6 +15,9 @@ SETUP_PREFIX = "setup: "
 EMPTY_ROW_S = 0.5
 """A row shorter than this is too short to say that nothing came back."""
 
+PEAK_ROW_S = 0.4
+"""A row shorter than this says nothing about a busiest second: writing the row before is a good part of its CPU."""
+
 EMPTY_INFLIGHT_SHARE = 0.5
 """Requests were in flight for this share of a row before its silence counts: one sent at its end is no breach."""
 
@@ -82,6 +85,10 @@ def _figures(
         errors=_errors(entries),
         endpoints=[_endpoint(name, group) for name, group in sorted(named.items())],
         empty_seconds=_empty_seconds(processes),
+        processes=len(processes),
+        cpu_peak=_cpu_peak(rows, cpu_share),
+        loop_busy=_loop_busy(processes),
+        fds_share=_fds_share(rows),
     )
 
 
@@ -142,6 +149,36 @@ def _busiest(processes: Sequence[Sequence[DigestRow]]) -> tuple[float | None, fl
         if best is None or cpu_share > best[0]:
             best = (cpu_share, runq_share)
     return best if best is not None else (None, None)
+
+
+def _cpu_peak(rows: Sequence[DigestRow], mean: float | None) -> float | None:
+    """CPU share of one process in its busiest second, never below the mean; rows too short for a share are left out."""
+    lengths = [(row["cpu_s"], row["t1_s"] - row["t0_s"]) for row in rows]
+    shares = [cpu_s / duration_s for cpu_s, duration_s in lengths if duration_s >= PEAK_ROW_S]
+    known = [*shares, *([mean] if mean is not None else [])]
+    return max(known, default=None)
+
+
+def _loop_busy(processes: Sequence[Sequence[DigestRow]]) -> float | None:
+    """Share of the time in which the busiest load process's loop did not wait for events; None where not measured."""
+    shares = []
+    for group in processes:
+        busy = [row.get("loop_busy_s") for row in group]
+        known = [seconds for seconds in busy if seconds is not None]
+        duration_s = _duration_s(group)
+        if duration_s > 0 and len(known) == len(busy):
+            shares.append(min(1.0, sum(known) / duration_s))
+    return max(shares, default=None)
+
+
+def _fds_share(rows: Iterable[DigestRow]) -> float | None:
+    """Open descriptors over their limit, of the process with most; None where not measured."""
+    shares = []
+    for row in rows:
+        fds, limit = row.get("fds"), row.get("fd_limit")
+        if fds is not None and limit:
+            shares.append(fds / limit)
+    return max(shares, default=None)
 
 
 def _empty_seconds(processes: Sequence[Sequence[DigestRow]]) -> int:

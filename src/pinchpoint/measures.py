@@ -70,6 +70,9 @@ class ClientFigures:
     """CPU of one load process in its busiest second, as a share of one core: bursts hide in a mean."""
     fds_share: float | None = None
     """Open descriptors of the load process with most, over its limit."""
+    loop_busy: float | None = None
+    """Share of wall time in which the busiest load process's event loop did anything but wait for events: also while it
+    was stopped, cut by a quota or blocked, which its CPU does not show."""
     backlog_end: int | None = None
     """Arrivals unserved at the end of the step: waiting for a free user, or in flight. None in the users model."""
     backlog_slope_rps: float | None = None

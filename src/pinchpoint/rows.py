@@ -58,6 +58,8 @@ class DigestRow(TypedDict):
     fds: NotRequired[int | None]
     """Open descriptors at `t1_s`."""
     fd_limit: NotRequired[int | None]
+    loop_busy_s: NotRequired[float | None]
+    """Time within the row in which the load process's event loop did not wait for events."""
     names: dict[str, NameRow]
 
 
@@ -101,6 +103,10 @@ class HostRow(TypedDict):
     disk_ios: NotRequired[int | None]
     disk_busy_s: NotRequired[float | None]
     """Time with at least one request in progress."""
+    tcp_time_wait: NotRequired[int | None]
+    """Closed connections that still hold a port of ours, all peers together."""
+    local_ports: NotRequired[int | None]
+    """Ports that the kernel may give to connections opened from here."""
 
 
 class CgroupRow(TypedDict):
