@@ -21,6 +21,7 @@ LEVEL_0 = {
 LEVEL_0 |= {"pinchpoint.rows", "pinchpoint.scaling"}
 LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.readiness", "pinchpoint.guard"}
 LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats"}
+LEVEL_1 |= {"pinchpoint.links", "pinchpoint.wire", "pinchpoint.credentials"}
 PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}
 LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.scenarios.")
 """Importing locust replaces sockets, sleep and threads in the importing process."""
