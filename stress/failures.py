@@ -1,10 +1,18 @@
 """Name the kind of a failed request. Knows exceptions by class name, so it needs neither Locust nor its clients."""
 
+import errno
 from collections.abc import Iterator
+
+from pinchpoint.clientstats import OUT_OF_DESCRIPTORS, OUT_OF_PORTS
 
 CLIENT_ERROR = 400
 CAUSES_FOLLOWED = 8
 
+_OUR_OWN_LIMITS = {
+    errno.EMFILE: OUT_OF_DESCRIPTORS,
+    errno.ENFILE: OUT_OF_DESCRIPTORS,
+    errno.EADDRNOTAVAIL: OUT_OF_PORTS,
+}
 _CONNECTION_NAMES = frozenset(
     {
         "ChunkedEncodingError",
@@ -20,7 +28,10 @@ _CONNECTION_NAMES = frozenset(
 
 
 def kind_of(exception: BaseException, status: int) -> str:
-    """Return `failed` (the Locust file said so), the HTTP status, `timeout`, `connection` or the class name.
+    """Return what went wrong, in the fewest words.
+
+    `failed` (the Locust file said so), the HTTP status, `timeout`, `connection`, what the generator itself ran out of,
+    or the class name.
 
     Args:
         exception: what Locust reported with the request.
@@ -33,6 +44,10 @@ def kind_of(exception: BaseException, status: int) -> str:
         return "failed"
     if status >= CLIENT_ERROR:
         return str(status)
+    numbers = [link.errno for link in chain if isinstance(link, OSError)]
+    ours = [_OUR_OWN_LIMITS[number] for number in numbers if number in _OUR_OWN_LIMITS]
+    if ours:
+        return ours[0]
     if any(isinstance(link, TimeoutError) or "Timeout" in type(link).__name__ for link in chain):
         return "timeout"
     if any(isinstance(link, ConnectionError) for link in chain) or names & _CONNECTION_NAMES:

@@ -12,6 +12,9 @@ from pinchpoint.rows import DigestRow, NameRow
 SETUP_PREFIX = "setup: "
 """Names of requests a user made before its first arrival (logins): no load, so no goodput, errors or latency."""
 
+OUT_OF_DESCRIPTORS, OUT_OF_PORTS = "out of descriptors", "out of ports"
+"""Kinds of errors that are the load process's own: EMFILE and ENFILE, EADDRNOTAVAIL."""
+
 EMPTY_ROW_S = 0.5
 """A row shorter than this is too short to say that nothing came back."""
 
