@@ -192,6 +192,8 @@ class SampleRow(TypedDict):
     collector_cpu_s: float
     late_s: float
     """How late this tick was: sampling health."""
+    machine: NotRequired[str]
+    """The server's machine, where an agent sampled it; left out on ours. `t_s` is translated to our clock."""
 
 
 class EventRow(TypedDict, total=False):
