@@ -217,8 +217,7 @@ def test_a_link_says_why_it_is_gone(listener: Listener) -> None:
     theirs.send({"last": "word"})
     theirs.close()
 
-    assert ours.take(2) == [{"last": "word"}]
-    assert ours.take(2) == []
+    assert ours.take(2) + ours.take(2) == [{"last": "word"}]
     assert (ours.closed, ours.why) == (True, "it ended the connection")
     with pytest.raises(LinkError, match="is gone: it ended the connection"):
         ours.send({})
@@ -228,7 +227,7 @@ def test_a_peer_that_takes_nothing_ends_the_link(monkeypatch: pytest.MonkeyPatch
     """A stopped process must not hang the engine."""
     monkeypatch.setattr(links, "SEND_S", 0.2)
     ours, theirs = linked(*socket.socketpair())
-    with theirs, pytest.raises(LinkError, match=r"it took nothing for 0\.2 s"):
+    with ours, theirs, pytest.raises(LinkError, match=r"it took nothing for 0\.2 s"):
         ours.send({"much": "x" * 5_000_000})
 
 
@@ -236,12 +235,13 @@ def test_two_sides_that_both_send_much_do_not_block_each_other() -> None:
     """Each reads while it cannot write."""
     ours, theirs = linked(*socket.socketpair())
     big = {"much": "x" * 3_000_000}
-    sending = in_background(lambda: theirs.send(big))
-    ours.send(big)
-    heard = ours.take(5)
-    outcome(sending)
+    with ours, theirs:
+        sending = in_background(lambda: theirs.send(big))
+        ours.send(big)
+        heard = ours.take(5)
+        outcome(sending)
 
-    assert (heard, theirs.take(5)) == ([big], [big])
+        assert (heard, theirs.take(5)) == ([big], [big])
 
 
 @given(
