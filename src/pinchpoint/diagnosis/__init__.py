@@ -8,6 +8,7 @@ from pinchpoint.diagnosis.findings import findings
 from pinchpoint.diagnosis.ledger import build_ledger
 from pinchpoint.diagnosis.memory import growth
 from pinchpoint.diagnosis.steps import build_steps, ladder, slo_of
+from pinchpoint.diagnosis.surroundings import surroundings_of
 from pinchpoint.diagnosis.time_shares import time_shares
 from pinchpoint.diagnosis.validity import validity
 from pinchpoint.diagnosis.verdict import judge
@@ -36,11 +37,12 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
     steps = build_steps(recording, samples)
     sorted_out = ladder(steps)
     leak = growth(samples, steps, sorted_out)
+    around = surroundings_of(recording, steps)
     facts = Facts(
         steps=steps,
         ladder=sorted_out,
         machine=machine,
-        validity=validity(sorted_out, machine, slo_p95_ms, slo_errors),
+        validity=validity(sorted_out, machine, slo_p95_ms, slo_errors, around),
         capacity=capacity(steps, sorted_out, slo_p95_ms, slo_errors),
         ledger=build_ledger(sorted_out, machine, leak),
         time=time_shares(sorted_out),

@@ -231,7 +231,7 @@ def _out_of_users(facts: Facts) -> bool:
     failing = {gate.name for gate in facts.validity.gates if gate.status == "fail"}
     limit = facts.ladder.limit
     used = limit.client.cpu_share if limit is not None else None
-    return failing == {"started-share"} and used is not None and used < GENERATOR_BUSY
+    return bool(failing) and failing <= {"started-share", "user-cap"} and used is not None and used < GENERATOR_BUSY
 
 
 def _without_bottleneck(facts: Facts, wall: Resource | None) -> list[Advice]:

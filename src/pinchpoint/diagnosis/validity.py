@@ -7,71 +7,110 @@ pin any generator (DESIGN §6).
 
 from collections.abc import Sequence
 
+from pinchpoint.clientstats import OUT_OF_DESCRIPTORS, OUT_OF_PORTS
+from pinchpoint.diagnosis import generator_gates as generator
+from pinchpoint.diagnosis import resource_gates as resources
+from pinchpoint.diagnosis.gates import Judged, low_is_bad, missing
 from pinchpoint.diagnosis.saturation import Machine, saturated
 from pinchpoint.diagnosis.steps import Ladder, enough
+from pinchpoint.diagnosis.surroundings import Surroundings
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.measures import Step
 from pinchpoint.records import Gate, GateStatus, Validity
 
-CPU_WARN, CPU_FAIL = 0.7, 0.9
-"""Of one core, for the busiest load process (METHOD §2 rule 4 warns at 70 %); at 90 % it cannot keep its schedule."""
-
-RUNQ_WARN = 0.1
-"""Share of time the load process waited for a core. No failure by itself: its consequence is send lag."""
-
-LAG_WARN_MS = 2.0
-LAG_WARN_SHARE = 0.05
-"""METHOD §2 rule 4: p99 send lag up to max(2 ms, 5 % of the median service time)."""
-
-LAG_FAIL_SHARE_OF_SLO = 0.1
-"""From here on the generator's lateness falsifies the very latency that the threshold judges."""
-
-STARTED_WARN, STARTED_FAIL = 0.99, 0.95
-"""Started over scheduled arrivals in a step that held: below, the load claimed was not offered."""
-
-STARTED_EDGE = 3
-"""Arrivals that may straddle a window's edge."""
-
-SAMPLING_WARN, SAMPLING_FAIL = 0.95, 0.5
+SAMPLING_WARN = 0.95
 """Share of the collector's ticks received."""
 
 MIN_LIMIT_SAMPLES = 10
 """One second of ticks in the step that the verdict rests on."""
 
-DEFAULT_SLO_P95_MS = 500.0
+GENERATOR_GATES = frozenset(
+    {
+        "generator-cpu",
+        "generator-loop",
+        "generator-fds",
+        "generator-ports",
+        "generator-silent",
+        "send-lag",
+        "started-share",
+        "user-cap",
+        "calibration",
+    }
+)
 
-GENERATOR_GATES = frozenset({"generator-cpu", "send-lag", "started-share"})
+NOT_FROM_THE_SERVER = frozenset({"timeout", OUT_OF_DESCRIPTORS, OUT_OF_PORTS})
+"""Errors that the server did not answer with; a timeout is as well a generator's that was stopped."""
+
+NOWHERE = Surroundings()
 
 
-def validity(sorted_out: Ladder, machine: Machine, slo_p95_ms: float | None, slo_errors: float | None) -> Validity:
+def validity(
+    sorted_out: Ladder,
+    machine: Machine,
+    slo_p95_ms: float | None,
+    slo_errors: float | None,
+    around: Surroundings = NOWHERE,
+) -> Validity:
     """Judge the recording's capacity steps."""
     limit, sustained = sorted_out.limit, sorted_out.sustained
     if limit is None:
         gate = Gate("steps", "fail", 0.0, 1.0, "steps", "no load step was finished, so nothing was measured")
-        return Validity("invalid", [gate])
-    held = [sustained] if sustained is not None else []
+        silence = resources.silence_gate(around)
+        return Validity("invalid", [gate, *([silence] if silence is not None else [])])
     exonerated = bool(sorted_out.failed) and server_is_at_its_limit(limit, machine, slo_errors)
-    judged = held if exonerated else [*held, *([limit] if limit not in held else [])]
-    gates = [
-        _cpu(judged, limit, exonerated=exonerated),
-        _runq(judged),
-        _lag(held, slo_p95_ms or DEFAULT_SLO_P95_MS),
-        _started(held),
-        _sampling([*held, limit]),
+    judged = Judged([sustained] if sustained is not None else [], limit, exonerated)
+    gates: list[Gate | None] = [
+        resources.silence_gate(around),
+        generator.cpu_gate(judged),
+        generator.loop_gate(judged),
+        generator.run_queue_gate(judged),
+        generator.lag_gate(judged, slo_p95_ms),
+        generator.started_gate(judged, around.max_users),
+        generator.user_cap_gate(judged, around.max_users),
+        resources.descriptors_gate(judged),
+        resources.ports_gate(judged, around),
+        resources.calibration_gate(judged, around),
+        resources.cores_gate(around),
+        resources.lost_workers_gate(around),
+        resources.lost_agent_gate(around),
+        resources.imbalance_gate(judged),
+        _sampling(judged.all),
         _limit_samples(limit),
         _probe(limit),
         _steady(sorted_out),
     ]
-    statuses = {gate.status for gate in gates}
+    told = [gate for gate in gates if gate is not None]
+    statuses = {gate.status for gate in told}
     status = "invalid" if "fail" in statuses else "suspect" if "warn" in statuses else "valid"
-    return Validity(status, gates)  # type: ignore[arg-type]
+    return Validity(status, told)  # type: ignore[arg-type]
 
 
 def server_is_at_its_limit(step: Step, machine: Machine, slo_errors: float | None) -> bool:
     """Return True when the server's own signals explain the breach, whatever the generator's CPU says."""
-    if step.error_rate is not None and slo_errors is not None and step.error_rate > slo_errors:
+    done = step.client.ok + step.client.failed
+    ours = sum(count for kind, count in step.client.errors.items() if kind in NOT_FROM_THE_SERVER)
+    if slo_errors is not None and done and (step.client.failed - ours) / done > slo_errors:
         return True
     return saturated(step, machine)
+
+
+def generator_to_blame(
+    step: Step, machine: Machine, slo_p95_ms: float | None, slo_errors: float | None, max_users: int | None = None
+) -> str | None:
+    """Say why the generator explains that a step broke; None where it kept up, or the server is at its own limit."""
+    if server_is_at_its_limit(step, machine, slo_errors):
+        return None
+    peak, busy, lag = generator.cpu_peak(step), step.client.loop_busy, step.client.send_lag_ms_p99
+    started = None if generator.at_user_cap(step, max_users) else generator.started_share(step)
+    if peak is not None and peak >= generator.CPU_FAIL:
+        return f"a load process used {peak:.0%} of a core"
+    if busy is not None and busy >= generator.LOOP_FAIL:
+        return f"a load process's event loop was busy, stopped or blocked {busy:.0%} of the time"
+    if lag is not None and lag >= generator.lag_limits(step, slo_p95_ms)[1]:
+        return f"requests left up to {lag:.0f} ms late although users were free"
+    if started is not None and started < generator.STARTED_WARN:
+        return f"only {started:.1%} of the arrivals were started"
+    return None
 
 
 def generator_failed(checked: Validity) -> bool:
@@ -79,74 +118,13 @@ def generator_failed(checked: Validity) -> bool:
     return any(gate.status == "fail" and gate.name in GENERATOR_GATES for gate in checked.gates)
 
 
-def _rank(value: float, warn: float, fail: float) -> GateStatus:
-    """Status of a value that should be low."""
-    return "fail" if value >= fail else "warn" if value >= warn else "ok"
-
-
-def _missing(name: str, unit: str) -> Gate:
-    return Gate(name, "unavailable", None, None, unit, "not measured")
-
-
-def _cpu(judged: Sequence[Step], limit: Step, *, exonerated: bool) -> Gate:
-    shares = [step.client.cpu_share for step in judged if step.client.cpu_share is not None]
-    if not shares:
-        return _missing("generator-cpu", "cores")
-    value = max(shares)
-    status = _rank(value, CPU_WARN, CPU_FAIL)
-    message = f"the busiest load process used {value:.2f} of a core where the capacity was set"
-    if exonerated:
-        # The limit is the server's; a busy generator below it can only have made the capacity look smaller.
-        status = "warn" if status == "fail" else status
-        at_limit = limit.client.cpu_share
-        if at_limit is not None and at_limit >= CPU_FAIL:
-            message += f"; it used {at_limit:.2f} in the step that broke, where the server was at its own limit"
-    return Gate("generator-cpu", status, value, CPU_FAIL, "cores", message)
-
-
-def _runq(judged: Sequence[Step]) -> Gate:
-    shares = [step.client.runq_share for step in judged if step.client.runq_share is not None]
-    if not shares:
-        return _missing("generator-run-queue", "share")
-    value = max(shares)
-    status: GateStatus = "warn" if value >= RUNQ_WARN else "ok"
-    message = f"the load process waited for a core {value:.0%} of the time"
-    return Gate("generator-run-queue", status, value, RUNQ_WARN, "share", message)
-
-
-def _lag(held: Sequence[Step], slo_p95_ms: float) -> Gate:
-    lags = [(step.client.send_lag_ms_p99, step.client.service_ms_p50 or 0.0) for step in held]
-    known = [(lag, service) for lag, service in lags if lag is not None]
-    if not known:
-        return _missing("send-lag", "ms")
-    value, service = max(known)
-    limit = max(LAG_WARN_MS, LAG_WARN_SHARE * service)
-    status = _rank(value, limit, max(limit, LAG_FAIL_SHARE_OF_SLO * slo_p95_ms))
-    message = f"99 % of requests left at most {value:.1f} ms late although a user was free (limit {limit:.1f} ms)"
-    return Gate("send-lag", status, value, limit, "ms", message)
-
-
-def _started(held: Sequence[Step]) -> Gate:
-    shares = [
-        min(1.0, (step.client.started + STARTED_EDGE) / step.client.scheduled)
-        for step in held
-        if step.model == "rate" and step.client.scheduled > 0
-    ]
-    if not shares:
-        return _missing("started-share", "share")
-    value = min(shares)
-    status: GateStatus = "fail" if value < STARTED_FAIL else "warn" if value < STARTED_WARN else "ok"
-    message = f"{value:.1%} of the scheduled arrivals were started at the sustainable load"
-    return Gate("started-share", status, value, STARTED_WARN, "share", message)
-
-
 def _sampling(judged: Sequence[Step]) -> Gate:
     expected = sum(step.server.samples_expected for step in judged)
     if not expected:
-        return _missing("sampling", "share")
+        return missing("sampling", "share")
     value = min(1.0, sum(step.server.samples_received for step in judged) / expected)
     # Too few samples make the rules abstain; the capacity, which comes from the client, still stands.
-    status: GateStatus = "warn" if value < SAMPLING_WARN else "ok"
+    status = low_is_bad(value, SAMPLING_WARN, 0.0)
     message = f"{value:.0%} of the collector's ticks were received"
     return Gate("sampling", status, value, SAMPLING_WARN, "share", message)
 

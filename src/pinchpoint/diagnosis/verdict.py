@@ -13,7 +13,7 @@ from pinchpoint.diagnosis.location import at, locate
 from pinchpoint.diagnosis.rules import RULES
 from pinchpoint.diagnosis.steps import load_of
 from pinchpoint.diagnosis.time_shares import dominant
-from pinchpoint.diagnosis.validity import enough_seen, generator_failed
+from pinchpoint.diagnosis.validity import GENERATOR_GATES, enough_seen, generator_failed
 from pinchpoint.diagnosis.words import rps
 from pinchpoint.measures import Step
 from pinchpoint.records import BottleneckClass, Evidence, Location, Resource, Verdict, VerdictStatus, Wall
@@ -47,10 +47,10 @@ NOWHERE = Location()
 def judge(facts: Facts) -> Verdict:
     """Return the verdict; never raises for missing figures."""
     limit = facts.ladder.limit
-    if limit is None:
-        return _abstain(facts, "too-few-samples", "No load step was finished, so there is nothing to judge.", 1.0)
     if generator_failed(facts.validity):
         return _generator(facts)
+    if limit is None:
+        return _abstain(facts, "too-few-samples", "No load step was finished, so there is nothing to judge.", 1.0)
     exhausted = memory(facts)
     if exhausted is not None:
         return _decided(facts, exhausted, limit, asked=0)
@@ -237,7 +237,7 @@ def _flips(facts: Facts, candidate: Candidate) -> list[str]:
 
 
 def _generator(facts: Facts) -> Verdict:
-    failing = [gate for gate in facts.validity.gates if gate.status == "fail"]
+    failing = [gate for gate in facts.validity.gates if gate.status == "fail" and gate.name in GENERATOR_GATES]
     reasons = "; ".join(gate.message for gate in failing)
     summary = f"The load generator was the limit, so nothing is said about the server: {reasons}."
     return Verdict(
