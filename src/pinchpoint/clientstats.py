@@ -39,6 +39,8 @@ class ClientWindow:
     """In milliseconds, of successful requests, from the scheduled arrival (rate model) or the send (users model)."""
     covered_s: float = 0.0
     """Seconds that rows cover, in the process with most; 0: nothing was measured and the rates mean nothing."""
+    rows: tuple[DigestRow, ...] = ()
+    """What it was folded from, for limits on other figures than these."""
 
 
 def client_figures(rows: Iterable[DigestRow], t0_s: float, t1_s: float) -> ClientWindow:
@@ -61,6 +63,7 @@ def client_figures(rows: Iterable[DigestRow], t0_s: float, t1_s: float) -> Clien
         error_rate=failed / (ok + failed) if ok + failed else None,
         latency=_latency(entries),
         covered_s=max((_duration_s(group) for group in processes), default=0.0),
+        rows=tuple(inside),
     )
 
 

@@ -109,6 +109,33 @@ def quantile_us(histogram: HdrHistogram, share: float) -> float:
     return float(histogram.get_highest_equivalent_value(histogram.get_value_from_index(index)))
 
 
+def count_above(histogram: HdrHistogram, limit_us: float) -> int:
+    """Return how many values lie above a limit in microseconds, to the precision of a bucket."""
+    limit = np.asarray([min(max(limit_us, 0.0), HIGHEST_US)]).astype(np.int64)
+    return int(_counts(histogram)[int(_indices(histogram, limit)[0]) + 1 :].sum())
+
+
+def mean_us(histogram: HdrHistogram) -> float:
+    """Return the mean of the values, each taken at the middle of its bucket, in microseconds.
+
+    Raises:
+        ValueError: the histogram is empty.
+
+    """
+    counts = _counts(histogram)
+    total = int(counts.sum())
+    if total == 0:
+        message = "no mean of 0 values"
+        raise ValueError(message)
+    places = np.flatnonzero(counts)
+    half = int(histogram.sub_bucket_half_count)
+    bucket = (places >> int(histogram.sub_bucket_half_count_magnitude)) - 1
+    sub = (places & (half - 1)) + half
+    values = np.where(bucket < 0, sub - half, sub << np.maximum(bucket, 0))
+    middles = values + ((1 << np.maximum(bucket, 0)) >> 1)
+    return float((counts[places] * middles.astype(np.float64)).sum() / total)
+
+
 def percentiles_ms(histogram: HdrHistogram | None) -> Latency | None:
     """Return p50, p90, p95, p99 and the maximum in milliseconds; None for no histogram or an empty one."""
     if histogram is None or not histogram.get_total_count():

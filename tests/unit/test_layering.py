@@ -20,7 +20,9 @@ LEVEL_0 = {
 }
 LEVEL_0 |= {"pinchpoint.rows", "pinchpoint.scaling"}
 LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.readiness", "pinchpoint.guard"}
-LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats"}
+LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats", "pinchpoint.seconds"}
+LEVEL_0 |= {"pinchpoint.trials"}
+LEVEL_1 |= {"pinchpoint.backlog", "pinchpoint.goals"}
 LEVEL_1 |= {"pinchpoint.links", "pinchpoint.wire", "pinchpoint.credentials"}
 PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}
 LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.scenarios.")

@@ -158,6 +158,13 @@ class Stepper:
             self.progress.note(loss.message)
         return [loss.message for loss in fresh]
 
+    def enter(
+        self, phase: Phase, load: float, segment: int, times: tuple[float, float, float], judgement: Judgement
+    ) -> None:
+        """Record a step that was not held: a slice of a longer segment; `times` are start, settling time and end."""
+        self._segment = segment
+        self._record(phase, load, times, judgement)
+
     def note(self, message: str) -> None:
         """Record a sentence and tell it to the user; once."""
         if message in self._noted:
