@@ -16,10 +16,10 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Self
 
 from pinchpoint.errors import PinchpointError
+from pinchpoint.offsets import Offset, offset_of
 from pinchpoint.wire import (
     CHUNK,
     LONGEST_LINE,
@@ -36,6 +36,8 @@ from pinchpoint.wire import (
     tune,
 )
 
+__all__ = ["Link", "LinkError", "Listener", "Offset", "answer", "connect", "measure_offset", "new_token"]
+
 GREETING_S = 5.0
 """A stranger that says nothing is dropped after this long."""
 STRANGERS_AT_ONCE = 64
@@ -48,14 +50,6 @@ _log = logging.getLogger(__name__)
 
 class LinkError(PinchpointError):
     """There is no line to the other side: refused, wrong token, not pinchpoint, TLS, gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offset:
-    """How far the other side's monotonic clock is ahead of ours, in seconds; the truth is within `error_s` of it."""
-
-    seconds: float
-    error_s: float
 
 
 def new_token() -> str:
@@ -338,8 +332,7 @@ def answer(message: dict[str, Any], link: Link, clock: Callable[[], float] = tim
 def measure_offset(link: Link, clock: Callable[[], float] = time.monotonic, rounds: int = 8) -> Offset:
     """Measure how far the other side's monotonic clock is ahead; other messages wait for the next `take`.
 
-    Their clock was read between our sending and our receiving, so the middle is off by half the round trip at most; the
-    shortest of the rounds is taken (Cristian 1989).
+    The round with the shortest delay counts; see `offset_of`.
 
     Raises:
         LinkError: the other side is gone or does not answer.
@@ -356,11 +349,6 @@ def measure_offset(link: Link, clock: Callable[[], float] = time.monotonic, roun
     if best is None:
         raise LinkError("an offset needs at least one round")
     return best
-
-
-def offset_of(sent_s: float, theirs_s: float, received_s: float) -> Offset:
-    """Return the offset that one exchange shows: our clock at both ends, theirs once in between."""
-    return Offset(theirs_s - (sent_s + received_s) / 2, (received_s - sent_s) / 2)
 
 
 def _one_round(link: Link, clock: Callable[[], float], others: list[dict[str, Any]]) -> Offset:

@@ -18,12 +18,13 @@ LEVEL_0 = {
     "pinchpoint.measures",
     "pinchpoint.records",
 }
+LEVEL_0 |= {"pinchpoint.soak_records"}
 LEVEL_0 |= {"pinchpoint.rows", "pinchpoint.scaling"}
 LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.readiness", "pinchpoint.guard"}
 LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats", "pinchpoint.seconds"}
 LEVEL_0 |= {"pinchpoint.trials"}
 LEVEL_1 |= {"pinchpoint.backlog", "pinchpoint.goals"}
-LEVEL_1 |= {"pinchpoint.links", "pinchpoint.wire", "pinchpoint.credentials"}
+LEVEL_1 |= {"pinchpoint.links", "pinchpoint.wire", "pinchpoint.credentials", "pinchpoint.offsets"}
 PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}
 LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.scenarios.")
 """Importing locust replaces sockets, sleep and threads in the importing process."""

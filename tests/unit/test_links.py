@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pinchpoint import links
 from pinchpoint.credentials import calling_tls, choose_token, serving_tls, split_address
-from pinchpoint.links import Link, LinkError, Listener, answer, connect, measure_offset, new_token, offset_of
+from pinchpoint.links import Link, LinkError, Listener, answer, connect, measure_offset, new_token
+from pinchpoint.offsets import Offset, offset_of
 from pinchpoint.wire import Frames, Keys, Stranger, seal
 
 TOKEN = "one that nobody guesses"
@@ -332,7 +333,7 @@ def test_the_true_offset_lies_within_the_error(ahead_s: float, delays: list[tupl
 
 def test_an_exchange_shows_the_offset_in_its_middle() -> None:
     """Sent at 10, received at 12, theirs was 111 in between: 100 ahead, give or take 1."""
-    assert offset_of(10, 111, 12) == links.Offset(100, 1)
+    assert offset_of(10, 111, 12) == Offset(100, 1)
 
 
 def test_the_offset_of_a_real_link_is_that_of_the_clocks(listener: Listener) -> None:
