@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pinchpoint.measures import Latency, Phase, Step
+    from pinchpoint.soak_records import Soak
 
 BottleneckClass = Literal["cpu", "memory", "io", "pool", "blocking", "lock", "none", "generator", "undetermined"]
 VerdictStatus = Literal["confirmed", "supported", "ambiguous", "invalid"]
@@ -293,6 +294,8 @@ class Diagnosis:
     time: TimeShares
     verdict: Verdict
     findings: list[Finding] = field(default_factory=list)
+    soak: Soak | None = None
+    """Only of a soak."""
 
 
 _JSON_NAMES = {"class_": "class", "from_": "from"}

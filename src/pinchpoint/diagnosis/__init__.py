@@ -7,6 +7,7 @@ from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.findings import findings
 from pinchpoint.diagnosis.ledger import build_ledger
 from pinchpoint.diagnosis.memory import growth
+from pinchpoint.diagnosis.soak import soak
 from pinchpoint.diagnosis.steps import build_steps, ladder, slo_of
 from pinchpoint.diagnosis.surroundings import surroundings_of
 from pinchpoint.diagnosis.time_shares import time_shares
@@ -62,6 +63,7 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         time=facts.time,
         verdict=verdict,
         findings=findings(facts, verdict),
+        soak=soak(steps, samples, recording.digests),
     )
 
 

@@ -94,14 +94,14 @@ def _points(samples: Samples, held: Sequence[Step]) -> list[tuple[float, float, 
         for row in samples.between(step.t_start_s, step.t_end_s):
             workers = [process for process in row["processes"] if process["role"] == "worker"]
             served = [(process["probe"] or {}).get("requests_done") for process in workers]
-            memory = [_memory(process, anchors) for process in workers]
+            memory = [carried_memory(process, anchors) for process in workers]
             if workers and None not in served and None not in memory:
                 requests = sum(count for count in served if count is not None)
                 found.append((float(requests), sum(size for size in memory if size is not None), len(workers)))
     return sorted(found)
 
 
-def _memory(process: ProcessRow, anchors: dict[int, tuple[float, float]]) -> float | None:
+def carried_memory(process: ProcessRow, anchors: dict[int, tuple[float, float]]) -> float | None:
     """Return the process's PSS, carried on by the growth of its RSS between two readings: PSS is too dear for 10 Hz."""
     pss, rss, pid = process["pss_bytes"], process["rss_bytes"], process["pid"]
     if pss is not None:
