@@ -245,9 +245,8 @@ class HostReader:
 
     def close(self) -> None:
         """Give every descriptor back."""
-        files = (self._stat, self._meminfo, self._vmstat, self._dev, self._netstat, self._snmp, self._sockstat)
-        files = (*files, self._diskstats)
-        for kept in (*files, *self._pressure.values()):
+        files = (self._stat, self._meminfo, self._vmstat, self._dev, self._netstat, self._snmp, self._diskstats)
+        for kept in (*files, self._sockstat, *self._pressure.values()):
             kept.close()
 
 

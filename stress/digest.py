@@ -4,6 +4,9 @@ Per request this costs two list appends; building the histograms in bulk once a 
 each value (measured: 0.8 µs per `record_value` against 0.03 µs per append).
 """
 
+import resource
+import os
+import resource
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -156,6 +159,8 @@ class Digest:
             runq_s=_between(tally.runq_s, cut.runq_s),
             loop_busy_s=_between(tally.loop_busy_s, cut.loop_busy_s),
             send_lag=histograms.encode_values(tally.send_lag_us),
+            fds=open_descriptors(),
+            fd_limit=descriptor_limit(),
             names=names,
         )
 
@@ -192,3 +197,26 @@ def run_queue_s(path: Path = Path("/proc/self/schedstat")) -> float | None:
     except (OSError, ValueError):
         return None
     return int(waiting_ns) / 1e9 if int(running_ns) > 0 else None
+
+
+def descriptors(folder: Path = Path("/proc/self/fd")) -> tuple[int | None, int | None]:
+    """Return (open descriptors, the soft limit on them) of this process; None where the system does not say."""
+    try:
+        count = sum(1 for _ in folder.iterdir()) - 1  # less the one that this look opens
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    except (OSError, ValueError):
+        return None, None
+    return count, (None if limit == resource.RLIM_INFINITY else limit)
+
+
+def open_descriptors() -> int | None:
+    """Return how many descriptors this process has open; None where the kernel does not list them."""
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - names are enough; one is the listing's own
+    except OSError:
+        return None
+
+
+def descriptor_limit() -> int:
+    """Return how many this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
