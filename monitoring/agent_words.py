@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pinchpoint.rows import AwaitRow, SampleRow
 
 PROTOCOL = 1
+DEFAULT_PORT = 5558
 DRIFT = 100e-6
 """Two quartz clocks run apart by at most about so much: twice the 50 ppm that PC oscillators are allowed to miss."""
 

@@ -300,3 +300,48 @@ def _leave(code: ExitCode, problem: str | None) -> None:
 
 if __name__ == "__main__":
     main()
+@app.command(rich_help_panel="Other hosts")
+def agent(
+    *,
+    ctx: typer.Context,
+    pid: Annotated[
+        int | None, typer.Option(min=2, help="A server that already runs here; looked at, never ended.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="TCP port of the server; `{port}` in COMMAND stands for it."),
+    ] = None,
+    pages: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder of the probe's pages, with --pid; default: its own.")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Address on which a run may call this agent.")
+    ] = "127.0.0.1:5558",
+    token: Annotated[
+        str | None, typer.Option(help="What a run must know; default: PINCHPOINT_TOKEN, else a new one is printed.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Certificate: the line is encrypted.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Its private key.")] = None,
+) -> None:
+    """Send what is seen of a server on this host to a run on another one, until Ctrl-C.
+
+    On the server's host, with the server started by the agent (the probe is inside then), or one that runs already:
+
+    - `pinchpoint agent --listen 10.0.0.2:5558 --port 8000 -- uvicorn app:app --host 10.0.0.2 --port {port}`
+
+    - `pinchpoint agent --listen 10.0.0.2:5558 --pid 4242`
+
+    On the load host, with the token that the agent prints:
+
+    - `pinchpoint run --url http://10.0.0.2:8000 --allow-host 10.0.0.2 --agent 10.0.0.2:5558 --token TOKEN`
+
+    It serves one run at a time, any number one after the other. docs/agent.md says what is sent, and what it costs.
+    """
+    from pinchpoint.commands.agent import AgentConfig, run_agent  # noqa: PLC0415 - as above
+
+    config = AgentConfig(pid, ctx.obj, port, pages, listen, token, tls_cert, tls_key)
+    run_agent(config, talk)
+
+

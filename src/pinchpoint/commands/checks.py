@@ -26,19 +26,20 @@ def validated(config: RunConfig) -> RunConfig:
 
     """
     config = _filled_in(config)
-    if config.target is not None and config.url is not None and config.pid is None and not config.command:
+    if config.target is not None and config.url is not None and not config.runs_already and not config.command:
         raise UsageError("--url goes with a command after `--`; MODULE:APP gets its address with --port")
     if config.url is not None:
         check_host(config.url, config.allow_hosts)
-        if not config.command and config.pid is None:
+        if not config.command and not config.runs_already:
             raise UsageError(
-                f"--url {config.url} needs the command that starts the server, after `--`, or --pid of a running one"
+                f"--url {config.url} needs the command that starts the server, after `--`, or --pid of a running one, "
+                "or --agent on its host"
             )
     elif config.command:
         raise UsageError("a server command needs its address: give --url http://127.0.0.1:PORT before `--`")
     if config.target is not None and config.command:
         raise UsageError("give MODULE:APP or a command after `--`, not both")
-    if config.pid is not None:
+    if config.runs_already:
         config = _attached(config)
     check_program(config)
     check_target(config)
@@ -86,9 +87,12 @@ def _port_of(url: str | None) -> int | None:
 def _attached(config: RunConfig) -> RunConfig:
     """Refuse what cannot be asked of a server that runs already, and take over what it was started with."""
     if config.url is None:
-        raise UsageError(f"--pid {config.pid} needs the server's address: --url http://127.0.0.1:PORT")
+        raise UsageError(f"{how} needs the server's address: --url http://127.0.0.1:PORT")
+    how = f"--pid {config.pid}" if config.pid is not None else f"--agent {config.agent}"
+    if config.pid is not None and config.agent is not None:
+        raise UsageError("--pid names a server on this host, and --agent one on another: give the pid to the agent")
     if config.command or config.target is not None:
-        raise UsageError("--pid presses a server that runs already: leave out MODULE:APP and the command after `--`")
+        raise UsageError(f"{how} presses a server that runs already: leave out MODULE:APP and the command after `--`")
     refused = {
         "--env": bool(config.env),
         "--python": config.python is not None,
@@ -100,8 +104,10 @@ def _attached(config: RunConfig) -> RunConfig:
     }
     for option, given in refused.items():
         if given:
-            raise UsageError(f"{option} changes nothing about a server that runs already; leave it out with --pid")
-    assert config.pid is not None  # noqa: S101 - the caller asked
+            raise UsageError(f"{option} changes nothing about a server that runs already; leave it out with {how}")
+    if config.pid is None:
+        # Its cores are its own; ours are all the generator's.
+        return replace(config, server_cpus=None, pin=False, profile=False)
     if config.pid == os.getpid():
         raise UsageError("--pid is pinchpoint itself")
     return replace(
@@ -115,7 +121,7 @@ def _attached(config: RunConfig) -> RunConfig:
 def _check_fault(config: RunConfig) -> None:
     if config.fault is None:
         return
-    if config.target is not None or config.command or config.pid is not None:
+    if config.target is not None or config.command or config.runs_already:
         raise UsageError("--fault switches on a fault of the reference app; it goes with no other target")
     known = known_faults()
     if config.fault not in known:

@@ -3,6 +3,7 @@
 import os
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -32,6 +33,8 @@ _WORDS: tuple[tuple[type, str], ...] = (
 _PLAIN: dict[str, tuple[type, ...]] = {TEXT: (str,), WHOLE: (int,), NUMBER: (int, float)}
 NUMBERS_AS_TEXT = frozenset({"budget", "users", "server_cpus", "load_cpus"})
 LOAD, SERVER, OUTPUT, LIMITS = "Load", "Server", "Output", "Limits"
+OTHERS = "Other hosts"
+SECRET = "--token"  # noqa: S105 - the option's name
 
 
 def configure(  # the one list of options; each is documented where it is declared
@@ -134,6 +137,22 @@ def configure(  # the one list of options; each is documented where it is declar
     ] = None,
     out: Annotated[Path | None, typer.Option(rich_help_panel=OUTPUT, help="Run folder; default runs/<id>.")] = None,
     force: Annotated[bool, typer.Option(rich_help_panel=OUTPUT, help="Overwrite a non-empty --out.")] = False,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=OTHERS,
+            metavar="HOST:PORT",
+            help="`pinchpoint agent` on the host of the server at --url; it sends what the collector sees there.",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=OTHERS, help="What the other hosts were given; default: PINCHPOINT_TOKEN."),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=OTHERS, exists=True, dir_okay=False, help="Certificate the agent's TLS rests on."),
+    ] = None,
 ) -> RunConfig:
     """Turn the options of `run` and `sweep` into a configuration.
 
@@ -181,8 +200,20 @@ def configure(  # the one list of options; each is documented where it is declar
         out=out,
         force=force,
         allow_hosts=tuple(allow_host or ()),
-        argv=tuple(sys.argv[1:]),
+        argv=argv_shown(sys.argv[1:]),
+        agent=agent,
+        token=token,
+        tls_ca=tls_ca,
     )
+
+
+def argv_shown(words: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line without its secret: run.json and the report are shown to others."""
+    shown, hidden = [], False
+    for word in words:
+        shown.append("***" if hidden else f"{SECRET}=***" if word.startswith(f"{SECRET}=") else word)
+        hidden = word == SECRET
+    return tuple(shown)
 
 
 def _cpus(text: str | None, option: str) -> frozenset[int] | None:

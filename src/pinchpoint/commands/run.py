@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pinchpoint.commands.afar import Afar
 from pinchpoint.commands.checks import validated
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.describe import Description
@@ -83,10 +84,12 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
         "versions": _versions(),
         "host": host_facts(),
         "target": {
-            "command": list(config.command) or config.target or (config.url if config.pid else "the reference app"),
+            "command": list(config.command)
+            or config.target
+            or (config.url if config.runs_already else "the reference app"),
             "workers": _workers(config),
             "worker_class": config.worker_class,
-            "python": None if config.command or config.pid is not None else interpreter(config),
+            "python": None if config.command or config.runs_already else interpreter(config),
             "pids": [],
             "server_cpus": _listed(config.server_cpus),
             "url": config.url,
@@ -110,7 +113,7 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
 
 def _workers(config: RunConfig) -> int | None:
     """Return how many workers were asked for; of a server with a command of its own nobody knows before it runs."""
-    return None if config.command or config.pid is not None else config.workers
+    return None if config.command or config.runs_already else config.workers
 
 
 def _listed(cpus: frozenset[int] | None) -> list[int] | None:
@@ -144,6 +147,8 @@ def _keep_facts(folder: Path, session: Session) -> None:
         target["notes"] = list(session.notes)
         if target["workers"] is None:
             target["workers"] = session.workers_seen
+        if isinstance(session.target, Afar):
+            target.update(session.target.facts())
         run["versions"] = _versions(app)
         write_json(folder / RUN_FILE, run)
 
@@ -165,9 +170,9 @@ def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -
                 outcome = engine.run(started_s)
             finally:
                 _keep_facts(folder, session)
-            if outcome == "target-died" and config.pid is not None:
+            if outcome == "target-died" and session.attached_pid is not None:
                 # Of a server that we started, death is the breaking point; of one that we did not, nobody knows why.
-                raise TargetError(f"the server with PID {config.pid} exited during the run")
+                raise TargetError(f"the server with PID {session.attached_pid} exited during the run")
             session.event("end", partial=False, outcome=outcome)
     except PinchpointError as error:
         return error

@@ -9,6 +9,7 @@ import psutil
 
 PROBE_PREFIX = "pinchpoint-probe-"
 APP_PREFIX = "pinchpoint-app-"
+AGENT_PREFIX = "pinchpoint-agent-"
 
 
 def probe_folder() -> Path:
@@ -16,6 +17,11 @@ def probe_folder() -> Path:
     shared = Path("/dev/shm")  # noqa: S108 - the name is made by mkdtemp
     usable = shared.is_dir() and os.access(shared, os.W_OK | os.X_OK)
     return _make(PROBE_PREFIX, shared if usable else Path(tempfile.gettempdir()))
+
+
+def agent_folder() -> Path:
+    """Make the folder of an agent, for its server's output."""
+    return _make(AGENT_PREFIX, Path(tempfile.gettempdir()))
 
 
 def app_folder() -> Path:

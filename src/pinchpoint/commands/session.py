@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pinchpoint.commands import inside, scratch
+from pinchpoint.commands.afar import Afar
 from pinchpoint.commands.attach import MISSING, PAGES_FOUND, Attached, attach
 from pinchpoint.commands.boot import wait_attached, wait_ready
 from pinchpoint.commands.config import HOST, RunConfig
@@ -26,6 +27,7 @@ from pinchpoint.stress.generator import Generator, GeneratorSpec
 
 if TYPE_CHECKING:
     from pinchpoint.commands.describe import Description
+    from pinchpoint.monitoring.remote import RemoteSampler
 
 STOP_GRACE_S = 3.0
 FULL_DISK_BYTES = 65_536
@@ -44,12 +46,12 @@ class Session:
         self.say: Callable[[str], None] = lambda _: None
         """Tells the user something at once; set by whoever watches."""
         self.notes: list[str] = []
-        self.target: Child | Attached | None = None
+        self.target: Child | Attached | Afar | None = None
         self.app: Description | None = None
         """The app's interpreter, as far as it was asked."""
         self.server: str | None = None
         """`gunicorn`, `uvicorn` and so on, as far as it is known."""
-        self.sampler: Sampler | None = None
+        self.sampler: Sampler | RemoteSampler | None = None
         self.generator: Generator | None = None
         self._awaits: AwaitRecorder | None = None
         self._metrics: Source | None = None
@@ -61,11 +63,14 @@ class Session:
             self._events = LineWriter(folder / EVENTS_FILE)
             self._stack.callback(self._events.close)
             self._probe_folder = self._temporary(scratch.probe_folder())
-            reference = config.target is None and not config.command and config.pid is None
+            reference = config.target is None and not config.command and not config.runs_already
             own = self._temporary(scratch.app_folder()) if reference else None
             self.plan: TargetPlan = plan_target(config, folder, self._probe_folder, own)
             if config.pid is not None:
                 self.target = attach(config.pid, self.plan.base_url, find_listener)
+            elif config.agent is not None:
+                self.target = Afar(config, clock)
+                self._stack.callback(self.target.close)
         except BaseException:
             self._stack.close()
             raise
@@ -96,6 +101,8 @@ class Session:
         """
         for message in self.plan.notes:
             self.note(message)
+        if isinstance(self.target, Afar):
+            return self._start_afar(self.target, deadline_s)
         if isinstance(self.target, Attached):
             server: Child | Attached = self.target
             self.event("target-start", pid=self.target.root)
@@ -109,6 +116,35 @@ class Session:
         self.server = self.plan.server or inside.server_seen(server.roots)
         self._start_sampler(server)
         return seconds
+
+    def _start_afar(self, target: Afar, deadline_s: float) -> float:
+        """Wait until the server on another host answers, and have its agent collect."""
+        self.event("target-start", machine=target.sampler.machine)
+        seconds = wait_attached(self.plan.ready_url, target.alive, deadline_s)
+        self.event("target-ready", seconds=seconds)
+        awaits = LineWriter(self.folder / AWAITS_FILE)
+        self._stack.callback(awaits.close)
+        sink = self._sample_sink()
+        self._stack.callback(target.close)  # before its files
+        target.begin(self.plan.port, sink, awaits.write)
+        self.sampler, self.app = target.sampler, target.app
+        self.server = target.facts().get("server")
+        for message in target.notes:
+            self.note(message)
+        self._tell_news(target)
+        return seconds
+
+    def _tell_news(self, target: Afar) -> None:
+        for kind, data in target.news():
+            if kind == "note":
+                self.note(data["message"])
+            else:
+                self.event(kind, **data)
+
+    @property
+    def attached_pid(self) -> int | None:
+        """Pid of a server that neither we nor an agent of ours started."""
+        return self.target.attached if isinstance(self.target, Afar) else self.config.pid
 
     def _start(self, command: Command | None) -> Child:
         assert command is not None  # noqa: S101 - only a server that runs already has none
@@ -143,7 +179,7 @@ class Session:
             self.event("note", message=message)
             self.say(message)
 
-    def _start_sampler(self, target: Child | Attached) -> None:
+    def _sample_sink(self) -> Callable[[SampleRow], None]:
         writer = LineWriter(self.folder / SERVER_FILE)
         self._stack.callback(writer.close)
 
@@ -152,6 +188,10 @@ class Session:
             if self._metrics is not None:
                 self._metrics.observe(row)
 
+        return sink
+
+    def _start_sampler(self, target: Child | Attached) -> None:
+        sink = self._sample_sink()
         reader = PageReader(self.page_folder)
         self._stack.callback(reader.close)
         # Pages are removed only where they are ours, and nobody else reads them.
@@ -213,6 +253,8 @@ class Session:
             raise MeasurementError(str(self.sampler.error)) from self.sampler.error
         if self._awaits is not None and self._awaits.error is not None:
             raise MeasurementError(str(self._awaits.error)) from self._awaits.error
+        if isinstance(self.target, Afar):
+            self._tell_news(self.target)
         if self.generator is not None:
             self._check_generator(self.generator)
         self._check_target()
@@ -225,6 +267,8 @@ class Session:
         code = target.returncode
         if isinstance(target, Attached):
             message = f"the server that was attached to (PID {target.root}) has exited"
+        elif isinstance(target, Afar):
+            message = target.message
         else:
             message = f"the target {ending(code)}; {_last_words(target.log_tail(1))}"
         self.event("target-exit", code=code, message=message)
@@ -236,7 +280,10 @@ class Session:
         if row is None or self._loaded_s is None or self.clock() - self._loaded_s < PROBE_PATIENCE_S:
             return
         self.workers_seen = len(self.worker_pids) or self.workers_seen
-        if self.config.pid is None and not any(one["probe"] for one in row["processes"]) and not self._probe_checked:
+        silent = not self._probe_checked and not any(one["probe"] for one in row["processes"])
+        if silent and isinstance(self.target, Afar) and self.attached_pid is None:
+            self.target.sampler.explain(self.worker_pids)
+        elif silent and self.attached_pid is None:
             self.note(inside.why_no_page(self.worker_pids, self.target.roots if self.target is not None else []))
         self._probe_checked = True
 

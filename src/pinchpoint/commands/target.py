@@ -72,7 +72,7 @@ def plan_target(config: RunConfig, folder: Path, probe_folder: Path, scratch: Pa
 
     """
     base_url, port = _address(config)
-    if config.pid is not None:
+    if config.runs_already:
         return TargetPlan(None, base_url, base_url + config.ready_path, port, None)
     plain = _environment(config, scratch)
     if config.command:
@@ -184,7 +184,7 @@ def _address(config: RunConfig) -> tuple[str, int]:
     if config.url is not None:
         parts = urlsplit(config.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        if config.pid is None:
+        if not config.runs_already:
             way_out = "press it as it is with --pid, or give --url another port, in the command too ({port} finds one)"
             _refuse_taken_port(parts.hostname or HOST, port, way_out)
         return f"{parts.scheme}://{parts.netloc}", port
