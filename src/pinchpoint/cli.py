@@ -9,15 +9,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from pinchpoint import __version__
-from pinchpoint.commands.config import RunConfig, parse_counts
 from pinchpoint.commands.options import configure, cores, settings
 from pinchpoint.errors import ExitCode, PinchpointError
+
+if TYPE_CHECKING:
+    from pinchpoint.commands.config import RunConfig
 
 app = typer.Typer(
     help="Find the load at which a Python web app breaks, and name the one resource that breaks it.",
@@ -115,6 +117,13 @@ def _option(name: str, annotation: object, default: object) -> inspect.Parameter
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+KNOB = "What to compare"
+
+
+def _knob(words: str) -> object:
+    return Annotated[str | None, typer.Option(rich_help_panel=KNOB, help=words)]
+
+
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")]
 
 
@@ -149,19 +158,55 @@ def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
     _leave(result.exit_code, result.problem)
 
 
-def sweep(*, ctx: typer.Context, workers: str, as_json: bool, **options: Any) -> None:
-    """Run once per worker count under the same load, and name the best count."""
-    from pinchpoint.commands.sweep import run_sweep  # noqa: PLC0415 - as above
+def sweep(  # typer passes each option by its name
+    *,
+    ctx: typer.Context,
+    workers: str | None,
+    threads: str | None,
+    worker_class: str | None,
+    pool_size: str | None,
+    pool_env: str | None,
+    vary: str | None,
+    repeats: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Press the app with each value of one knob, and name the value to choose.
+
+    One option lists several values; those with a single value are settings of every run:
+
+    - `pinchpoint sweep --workers 1,2,4 shop.main:app` worker processes; `--workers 1,2` is the default
+
+    - `pinchpoint sweep --threads 1,4,16 --workers 2 shop.wsgi:app` threads of each worker
+
+    - `pinchpoint sweep --worker-class gthread,gevent shop.wsgi:app`
+
+    - `pinchpoint sweep --pool-size 5,10,20 --pool-env DB_POOL shop.main:app` your app reads DB_POOL
+
+    - `pinchpoint sweep --vary CACHE=off,on shop.main:app` any environment variable of the app
+
+    - `pinchpoint sweep --threads 1,4 -- waitress-serve --port={port} --threads={threads} shop:app` any command
+
+    --budget is for all runs of one value: 90s are three runs of 30 s, in random order among those of the other values.
+    """
+    from pinchpoint.commands.knobs import read_knobs  # noqa: PLC0415 - as above
+    from pinchpoint.commands.sweep import run_sweep  # noqa: PLC0415
     from pinchpoint.report.sweep import render_sweep  # noqa: PLC0415
 
-    counts = parse_counts(workers, "--workers")
-    config = replace(configure(**options), command=ctx.obj)
-    result = run_sweep(config, counts, talk, cores())
+    texts = {
+        "workers": workers,
+        "threads": threads,
+        "worker-class": worker_class,
+        "pool-size": pool_size,
+        "vary": vary,
+    }
+    knob, config = read_knobs(replace(configure(**options), command=ctx.obj), texts, pool_env)
+    result = run_sweep(config, knob, repeats, talk, cores())
     if as_json:
         _show_json(result.sweep)
     elif result.sweep:
         render_sweep(result.sweep, _Result())
-        _wrote({"sweep": result.folder})
+        _wrote({name: result.folder / name for name in ("sweep.json", "sweep.md", "sweep.html")})
     _leave(result.exit_code, result.problem)
 
 
@@ -169,11 +214,26 @@ app.command("run")(_with_options(run, _option("as_json", AS_JSON, default=False)
 app.command("sweep")(
     _with_options(
         sweep,
+        _option("workers", _knob("Worker counts, such as 1,2,4; default 1,2. `{workers}` in COMMAND."), default=None),
+        _option("threads", _knob("Threads of each worker, such as 1,4,16. `{threads}` in COMMAND."), default=None),
+        _option("worker_class", _knob("gunicorn's worker classes, such as gthread,gevent."), default=None),
+        _option("pool_size", _knob("Sizes of the connection pool, such as 5,10,20."), default=None),
         _option(
-            "workers", Annotated[str, typer.Option(help="Worker counts to compare, such as 1,2,4.")], default="1,2"
+            "pool_env", _knob("Environment variable of the pool size; the reference app has its own."), default=None
+        ),
+        _option("vary", _knob("NAME=V1,V2: values of an environment variable of the target."), default=None),
+        _option(
+            "repeats",
+            Annotated[
+                int | None,
+                typer.Option(
+                    min=1, rich_help_panel=KNOB, help="Runs of each value; default: as many of 30 s as fit, to 3."
+                ),
+            ],
+            default=None,
         ),
         _option("as_json", AS_JSON, default=False),
-        leave_out=frozenset({"workers", "profile"}),
+        leave_out=frozenset({"workers", "threads", "worker_class", "profile"}),
     )
 )
 

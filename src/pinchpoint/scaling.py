@@ -7,9 +7,9 @@ is full. Pure functions; anything random takes a seed. Nothing here says anythin
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -263,7 +263,7 @@ def _warnings(runs: Runs, aicc: Mapping[str, float], noise: Noise | None) -> tup
     return tuple(said)
 
 
-def pooled_noise(runs: Mapping[Hashable, Sequence[float]] | Runs) -> Noise | None:
+def pooled_noise(runs: Mapping[Any, Sequence[float]]) -> Noise | None:
     """Pool the scatter of all values that were run more than once; None where there is none. Rates must be above 0."""
     residuals: list[float] = []
     freedom = 0

@@ -7,14 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from pinchpoint.commands import scratch
 from pinchpoint.commands.boot import Asker
 from pinchpoint.commands.checks import validated
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.inside import interpreter_flags, why_interpreter
-from pinchpoint.commands.sweep import run_sweep
 from pinchpoint.commands.target import check_target, interpreter
 from pinchpoint.errors import UsageError
 
@@ -113,19 +111,6 @@ def test_a_locust_file_that_cannot_be_used_is_refused_before_the_target_starts(
 
     with pytest.raises(UsageError, match=re.escape(words)):
         validated(RunConfig(locustfile=file))
-
-
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        (RunConfig(url=URL, command=("sh", "serve.sh")), "{workers}"),
-        (RunConfig(url=URL, pid=4242), "leave out --pid"),
-    ],
-)
-def test_a_sweep_must_be_able_to_change_the_worker_count(tmp_path: Path, config: RunConfig, words: str) -> None:
-    """Else every row of its table would measure the same."""
-    with pytest.raises(UsageError, match=re.escape(words)):
-        run_sweep(config, (1, 2), Console(), 2)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The report as text: markdown, terminal, sweep."""
+"""The report as text: markdown and terminal."""
 
 import io
 from dataclasses import replace
@@ -11,7 +11,6 @@ from pinchpoint.records import Capacity, SloResult
 from pinchpoint.report import words
 from pinchpoint.report.build import build_report
 from pinchpoint.report.markdown import plain, render_markdown, table
-from pinchpoint.report.sweep import render_sweep, sweep_html, sweep_markdown
 from pinchpoint.report.terminal import render_summary
 from support.sample_run import sample_diagnosis, sample_profiles, sample_run
 
@@ -28,20 +27,6 @@ def printed(shown: dict[str, Any]) -> str:
     out = io.StringIO()
     render_summary(shown, Console(file=out, width=80))
     return out.getvalue()
-
-
-def sweep(best: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a sweep over two counts."""
-    row = {"capacity_rps": 110.0, "p95_ms": 210.0, "cpu_cores": 0.9, "pss_bytes": 6e7, "verdict": "cpu/python-code"}
-    rows = [{**row, "workers": count, "sustainable_rps": 100.0 * count, "run": f"run-{count}"} for count in (1, 2)]
-    return {
-        "schema": "pinchpoint.sweep/1",
-        "knob": "workers",
-        "cores": 2,
-        "rule_of_thumb": 5,
-        "best": best,
-        "rows": rows,
-    }
 
 
 def test_the_markdown_leads_with_the_verdict() -> None:
@@ -101,33 +86,6 @@ def test_an_unreached_limit_is_a_lower_bound(render: Any) -> None:
 
     assert "at least 93.6/s (the limit was not reached)" in text
     assert "not reached" in text
-
-
-def test_the_sweep_names_the_best_count_beside_the_rule_of_thumb() -> None:
-    """Both numbers in one line, on the terminal, in markdown and on the page."""
-    measured = sweep({"workers": 2, "reason": "it sustains the most: 200 requests/s"})
-    out = io.StringIO()
-    render_sweep(measured, Console(file=out, width=200))
-    best = "Best of those measured: 2 workers; it sustains the most: 200 requests/s"
-    line = f"{best} (the rule of thumb says 2 * 2 cores + 1 = 5)"
-
-    assert out.getvalue().splitlines()[0] == line
-    assert sweep_markdown(measured).splitlines()[0] == "# " + line.replace("*", "\\*")
-    assert line in sweep_html(measured)
-
-
-def test_a_sweep_without_a_valid_run_names_no_best() -> None:
-    """Abstaining is an answer."""
-    assert sweep_markdown(sweep(None)).startswith("# No worker count is best")
-
-
-def test_the_sweep_fits_80_columns() -> None:
-    """The table is read on a terminal."""
-    out = io.StringIO()
-    render_sweep(sweep(None), Console(file=out, width=80))
-
-    assert max(len(line.rstrip()) for line in out.getvalue().splitlines()) <= 80
-    assert "cpu/python-code" in out.getvalue()
 
 
 def test_away_from_a_terminal_no_line_ends_in_blanks() -> None:

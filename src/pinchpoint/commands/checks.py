@@ -14,7 +14,7 @@ from pinchpoint.commands.target import check_program, check_target, known_faults
 from pinchpoint.errors import UsageError
 from pinchpoint.readiness import EXCEPTION_LINE, free_port, port_in_use
 
-PORT, WORKERS = "{port}", "{workers}"
+PORT, WORKERS, THREADS = "{port}", "{workers}", "{threads}"
 LOCUSTFILE_S = 30.0
 
 
@@ -57,7 +57,7 @@ def _check_metrics_port(port: int | None) -> None:
 
 
 def _filled_in(config: RunConfig) -> RunConfig:
-    """Put a port and the number of workers where the user's words leave them open."""
+    """Put a port and the numbers of workers and threads where the user's words leave them open."""
     words = (config.url or "", *config.command, *config.env.values())
     url = config.url
     port = config.port
@@ -65,10 +65,12 @@ def _filled_in(config: RunConfig) -> RunConfig:
         if url is None and config.command:
             url = f"http://{HOST}:{PORT}"
         port = port or _port_of(url) or free_port()
-    workers = str(config.workers)
+    known = {PORT: port or None, WORKERS: config.workers, THREADS: config.threads}
 
     def fill(word: str) -> str:
-        return word.replace(PORT, str(port)).replace(WORKERS, workers) if port else word.replace(WORKERS, workers)
+        for mark, value in known.items():
+            word = word.replace(mark, str(value)) if value is not None else word
+        return word
 
     return replace(
         config,

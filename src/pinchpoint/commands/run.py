@@ -60,7 +60,7 @@ def execute(config: RunConfig, console: Console) -> RunResult:
     write_json(folder / LABEL_FILE, {"fault": config.fault})
     problem = _live(config, folder, console, started_s)
     try:
-        with _interruptible():
+        with interruptible():
             _finish(folder, started_s, problem)
             return _report(folder, problem, console)
     except (Interrupted, KeyboardInterrupt):
@@ -157,7 +157,7 @@ def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -
     """Run the engine; return what ended it early, if anything did. Children are gone when this returns."""
     progress = LiveProgress(console, config.budget_s) if console.is_terminal else PlainProgress(console)
     try:
-        with _interruptible(), progress, Session(config, folder) as session:
+        with interruptible(), progress, Session(config, folder) as session:
             session.say = progress.note
             if (url := session.serve_metrics()) is not None:
                 console.print(f"metrics at {url}", highlight=False, soft_wrap=True)
@@ -182,7 +182,7 @@ def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into the same orderly way out as Ctrl-C."""
 
     def interrupt(number: int, _: FrameType | None) -> None:

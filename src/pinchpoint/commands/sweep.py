@@ -1,144 +1,234 @@
-"""`pinchpoint sweep`: one run per worker count under the same load, side by side, with the best count named.
+"""`pinchpoint sweep`: the same load for each value of one knob, in random order and repeated, and the value to choose.
 
-The order is shuffled (seeded), so that a machine that warms up or slows down does not favour the last count.
+Every repeat is a block that holds each value once, in an order of its own (randomised multiple interleaved trials,
+METHOD §1.8): a machine that warms up or slows down then favours nobody.
 """
 
 import random
-from dataclasses import dataclass, replace
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from pinchpoint.commands.config import RunConfig, split_cpus
-from pinchpoint.commands.run import RunResult, execute, run_id
-from pinchpoint.errors import ExitCode, PinchpointError, UsageError
-from pinchpoint.recording import load_run, new_run_folder, write_json
-from pinchpoint.report.sweep import sweep_html, sweep_markdown
+from pinchpoint.commands.checks import validated
+from pinchpoint.commands.config import SHORTEST_BUDGET_S, RunConfig, check_dwell, split_cpus
+from pinchpoint.commands.cooldown import Rest, cool_down
+from pinchpoint.commands.knobs import WORKERS, Knob, Value
+from pinchpoint.commands.run import RunResult, execute, interruptible, run_id
+from pinchpoint.commands.sweep_table import Sweep, sweep_table, trial
+from pinchpoint.errors import ExitCode, Interrupted, PinchpointError, UsageError
+from pinchpoint.recording import new_run_folder, write_json
+from pinchpoint.report.sweep import sweep_markdown
+from pinchpoint.report.sweep_page import sweep_html
 from pinchpoint.report.write import write_text
 
-SWEEP_FILE = "sweep.json"
-TIE = 0.05
-"""A larger count must beat a smaller one by this share: less is within the noise of one run each."""
+SWEEP_FILE, SWEEP_MARKDOWN, SWEEP_HTML = "sweep.json", "sweep.md", "sweep.html"
+RUN_S = 30.0
+"""A repeat gets no less when the budget is split: a shorter run finds the limit only coarsely."""
+MOST_REPEATS = 3
+"""Three tell noise from gain; a longer budget is better spent on longer runs."""
+_REST_S = 2.0
+"""What a cool-down is taken for before one was seen."""
+
+Execute = Callable[[RunConfig, Console], RunResult]
 
 
 @dataclass(frozen=True)
 class SweepResult:
     """The table of a sweep and the exit code it earned."""
 
-    sweep: dict[str, Any]
+    sweep: Sweep
     folder: Path
     exit_code: ExitCode
     problem: str | None = None
 
 
-def run_sweep(config: RunConfig, counts: tuple[int, ...], console: Console, cores: int) -> SweepResult:
-    """Run once per worker count and compare.
+@dataclass(frozen=True)
+class Turn:
+    """One run of a sweep."""
+
+    value: Value
+    repeat: int
+    """From 1."""
+
+
+def split_budget(budget_s: float, repeats: int | None) -> tuple[int, float]:
+    """Return the repeats of each value and the seconds of each.
+
+    Raises:
+        UsageError: so many repeats leave none of them enough time.
+
+    """
+    if repeats is None:
+        repeats = max(1, min(MOST_REPEATS, int(budget_s // RUN_S)))
+    if budget_s / repeats < SHORTEST_BUDGET_S:
+        raise UsageError(
+            f"--repeats {repeats} leaves {budget_s / repeats:.0f} s for each run, and a run needs "
+            f"{SHORTEST_BUDGET_S:.0f} s: --budget is for all runs of one value"
+        )
+    return repeats, budget_s / repeats
+
+
+def order(values: Sequence[Value], repeats: int, seed: int) -> list[Turn]:
+    """Return all runs: block after block, each with every value once in an order of its own."""
+    shuffler = random.Random(seed)  # noqa: S311 - an order, not a secret
+    turns = []
+    for repeat in range(1, repeats + 1):
+        block = list(values)
+        shuffler.shuffle(block)
+        turns += [Turn(value, repeat) for value in block]
+    return turns
+
+
+def run_sweep(
+    config: RunConfig,
+    knob: Knob,
+    repeats: int | None,
+    console: Console,
+    cores: int,
+    execute: Execute = execute,
+    rest: Callable[[], Rest] = cool_down,
+) -> SweepResult:
+    """Run every value as often as asked for, and compare.
+
+    A run that fails stays in the table with its reason. Ctrl-C ends the sweep with what is there.
 
     Raises:
         UsageError: the configuration makes no sense; nothing was started.
 
     """
-    if config.pid is not None:
-        raise UsageError("a sweep starts the server anew for each worker count; leave out --pid")
-    if config.command and not any("{workers}" in word for word in (*config.command, *config.env.values())):
-        raise UsageError("the command must take the worker count: write {workers} where it belongs after `--`")
-    folder = new_run_folder(config.root, _sweep_id(counts), config.out, force=config.force, latest=False)
-    server_cpus, load_cpus = split_cpus(max(counts)) if config.pin else (None, None)
-    rows: dict[int, dict[str, Any]] = {}
-    sweep: dict[str, Any] = {}
-    order = list(counts)
-    random.Random(config.seed).shuffle(order)  # noqa: S311 - an order, not a secret
-    for count in order:
-        console.print(f"workers = {count}", style="bold", highlight=False)
-        one = replace(
-            config,
-            workers=count,
-            out=folder / f"workers-{count}",
-            root=folder,
-            pin=False,
-            profile=False,
-            server_cpus=config.server_cpus or server_cpus,
-            load_cpus=config.load_cpus or load_cpus,
+    repeats, run_s = split_budget(config.budget_s, repeats)
+    check_dwell(config.dwell_s, run_s)
+    config = replace(_pinned(config, knob), budget_s=run_s, profile=False)
+    validated(knob.turned(config, knob.values[0]))
+    folder = new_run_folder(config.root, _sweep_id(knob), config.out, force=config.force, latest=False)
+    live = _Live(config, knob, repeats, folder, cores, console, execute, rest)
+    try:
+        with interruptible():
+            live.run()
+    except (Interrupted, KeyboardInterrupt):
+        live.ended = (ExitCode.INTERRUPTED, "interrupted")
+    live.store()
+    code, problem = live.ended or _earned(live.sweep)
+    return SweepResult(live.sweep, folder, code, problem)
+
+
+def _pinned(config: RunConfig, knob: Knob) -> RunConfig:
+    """Choose one split of the cores for all runs, by the value that needs most: another split is another machine."""
+    most = max(int(value) for value in knob.values) if knob.name == WORKERS else config.workers
+    server_cpus, load_cpus = split_cpus(most) if config.pin else (None, None)
+    return replace(
+        config,
+        pin=False,
+        server_cpus=config.server_cpus or server_cpus,
+        load_cpus=config.load_cpus or load_cpus,
+    )
+
+
+def _sweep_id(knob: Knob) -> str:
+    return f"{run_id()}-sweep-{_slug(knob.name)}"
+
+
+def _slug(value: Value) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", str(value))
+
+
+@dataclass
+class _Live:
+    """A sweep in progress."""
+
+    config: RunConfig
+    knob: Knob
+    repeats: int
+    folder: Path
+    cores: int
+    console: Console
+    execute: Execute
+    rest: Callable[[], Rest]
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    rests_s: list[float] = field(default_factory=list)
+    sweep: Sweep = field(default_factory=dict)
+    ended: tuple[ExitCode, str | None] | None = None
+    started_s: float = field(default_factory=time.monotonic)
+
+    def run(self) -> None:
+        turns = order(self.knob.values, self.repeats, self.config.seed)
+        self._announce(len(turns))
+        for number, turn in enumerate(turns, start=1):
+            rest = self._rest() if number > 1 else None
+            self._tell(number, turns, turn, rest)
+            result = self._one(turn, number)
+            self.trials.append(trial(turn.value, turn.repeat, number, result, rest))
+            if result.exit_code == ExitCode.INTERRUPTED:
+                self.ended = (ExitCode.INTERRUPTED, result.problem)
+                return
+            self._tell_result()
+            self.store()
+
+    def _one(self, turn: Turn, number: int) -> RunResult:
+        out = self.folder / f"{_slug(self.knob.name)}-{_slug(turn.value)}-r{turn.repeat}"
+        one = replace(self.knob.turned(self.config, turn.value), out=out, root=self.folder)
+        try:
+            return self.execute(one, self.console)
+        except UsageError as error:
+            if number == 1:
+                raise  # nothing was measured yet, and nothing of it will go better
+            return RunResult(out, None, error.exit_code, str(error))
+        except PinchpointError as error:
+            return RunResult(out, None, error.exit_code, str(error))
+
+    def _rest(self) -> Rest:
+        rest = self.rest()
+        self.rests_s.append(rest.seconds)
+        return rest
+
+    def _announce(self, runs: int) -> None:
+        values = ", ".join(str(value) for value in self.knob.values)
+        self._say(
+            f"{self.knob.name} = {values}: {runs} runs of {self.config.budget_s:.0f} s in random order"
+            f" ({self.repeats} of each value), about {_minutes(runs * (self.config.budget_s + _REST_S))}"
         )
-        result = execute(one, console)
-        if result.exit_code in {ExitCode.INTERRUPTED, ExitCode.TARGET_FAILED} or result.rebuilt is None:
-            return SweepResult(sweep, folder, result.exit_code, result.problem)
-        rows[count] = row(count, result)
-        sweep = _summary(folder, counts, rows, cores)
-        _store(folder, sweep)
-    return SweepResult(sweep, folder, ExitCode.DONE)
+
+    def _tell(self, number: int, turns: list[Turn], turn: Turn, rest: Rest | None) -> None:
+        mean_s = sum(self.rests_s) / len(self.rests_s) if self.rests_s else _REST_S
+        runs = len(turns) - number + 1
+        left_s = runs * self.config.budget_s + (runs - 1) * mean_s
+        waited = f"; {rest}" if rest is not None else ""
+        again = f", repeat {turn.repeat} of {self.repeats}" if self.repeats > 1 else ""
+        what = f"run {number} of {len(turns)}: {self.knob.called(turn.value)}{again}"
+        self._say(f"{what}; at most {_minutes(left_s)} left{waited}", style="bold")
+
+    def _tell_result(self) -> None:
+        problem = self.trials[-1]["problem"]
+        if problem is not None:
+            self._say(f"this run does not count: {problem}", style="yellow")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    def store(self) -> None:
+        """Write the table after every run, so that a sweep that is killed keeps what it has."""
+        self.sweep = sweep_table(self.config, self.knob, self.repeats, self.trials, self.cores, self.folder.name)
+        write_json(self.folder / SWEEP_FILE, self.sweep)
+        write_text(self.folder / SWEEP_MARKDOWN, sweep_markdown(self.sweep))
+        write_text(self.folder / SWEEP_HTML, sweep_html(self.sweep))
 
 
-def _sweep_id(counts: tuple[int, ...]) -> str:
-    return f"{run_id()}-sweep-{'-'.join(str(count) for count in counts)}"
+def _minutes(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"  # noqa: PLR2004 - two minutes
 
 
-def row(count: int, result: RunResult) -> dict[str, Any]:
-    """One line of the table, from a run's report; what was not measured is None."""
-    if result.rebuilt is None:
-        raise PinchpointError(f"the run with {count} workers left no report")
-    report = result.rebuilt.report
-    capacity = report["capacity"]
-    limit = _step_at(report["steps"], capacity["sustainable_rps"])
-    server = limit["server"] if limit else {}
-    latency = capacity["latency_at_sustainable_ms"] or {}
-    return {
-        "workers": count,
-        "capacity_rps": capacity["saturation_rps"],
-        "sustainable_rps": capacity["sustainable_rps"],
-        "p95_ms": latency.get("p95"),
-        "cpu_cores": server.get("cpu_cores"),
-        "pss_bytes": server.get("pss_bytes"),
-        "verdict": f"{report['verdict']['class']}/{report['verdict']['cause']}",
-        "validity": report["validity"]["status"],
-        "run": str(result.folder.name),
-        "started_at": load_run(result.folder).get("started_at"),
-    }
-
-
-def _step_at(steps: list[dict[str, Any]], rate: float | None) -> dict[str, Any] | None:
-    """Return the passing step with the goodput nearest to the sustainable rate."""
-    passing = [step for step in steps if step["passed"] and not step["phase"].startswith("profile")]
-    if not passing or rate is None:
-        return None
-    nearest: dict[str, Any] = min(passing, key=lambda step: abs(step["goodput_rps"] - rate))
-    return nearest
-
-
-def best(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Name the smallest worker count within `TIE` of the highest sustainable rate, and why."""
-    measured = [one for one in rows if one["sustainable_rps"] is not None and one["validity"] != "invalid"]
-    if not measured:
-        return None
-    top = max(measured, key=lambda one: float(one["sustainable_rps"]))
-    enough = [one for one in measured if one["sustainable_rps"] >= top["sustainable_rps"] * (1 - TIE)]
-    choice = min(enough, key=lambda one: int(one["workers"]))
-    if choice is top:
-        reason = f"it sustains the most: {choice['sustainable_rps']:.0f} requests/s"
-    else:
-        reason = (
-            f"it sustains {choice['sustainable_rps']:.0f} requests/s, within {TIE:.0%} of the most "
-            f"({top['sustainable_rps']:.0f} with {top['workers']} workers)"
-        )
-    return {"workers": choice["workers"], "reason": reason}
-
-
-def _store(folder: Path, sweep: dict[str, Any]) -> None:
-    """Write the table after every run, so that an interrupted sweep keeps what it has."""
-    write_json(folder / SWEEP_FILE, sweep)
-    write_text(folder / "sweep.md", sweep_markdown(sweep))
-    write_text(folder / "sweep.html", sweep_html(sweep))
-
-
-def _summary(folder: Path, counts: tuple[int, ...], rows: dict[int, dict[str, Any]], cores: int) -> dict[str, Any]:
-    ordered = [rows[count] for count in counts if count in rows]
-    return {
-        "schema": "pinchpoint.sweep/1",
-        "id": folder.name,
-        "knob": "workers",
-        "cores": cores,
-        "rule_of_thumb": 2 * cores + 1,
-        "best": best(ordered),
-        "rows": ordered,
-    }
+def _earned(sweep: Sweep) -> tuple[ExitCode, str | None]:
+    """One run that counts is a result; without any, the first failure says why."""
+    trials = [one for row in sweep["rows"] for one in row["repeats"]]
+    if any(one["counted"] for one in trials) or not trials:
+        return ExitCode.DONE, None
+    first = min(trials, key=lambda one: int(one["order"]))
+    codes = [ExitCode(one["exit_code"]) for one in trials]
+    worst = next((code for code in codes if code != ExitCode.DONE), ExitCode.INVALID_MEASUREMENT)
+    return worst, f"no run counts: {first['problem']}"

@@ -38,7 +38,7 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
         run=report["run"],
         verdict=report["verdict"],
         words=words,
-        plotly=_plotly(),
+        plotly=plotly(),
         data={"series": series, "steps": _plain_steps(report), "slo": _slo(report), "capacity": report["capacity"]},
         ledger=_with_bars(words.ledger_rows(report)),
         shares=_shares(report["time"]),
@@ -93,7 +93,7 @@ def _environment() -> jinja2.Environment:
 
 
 @cache
-def _plotly() -> Markup:
+def plotly() -> Markup:
     """Plotly's own bundle (4.6 MiB, the only one its package carries); a `</script>` in it would end the page early."""
     return Markup(get_plotlyjs().replace("</script", "<\\/script"))  # noqa: S704 - a library's code, not data
 
