@@ -51,6 +51,8 @@ def _show_json(value: object) -> None:
 
 
 RUNS = Path("runs")
+SOAK_SEARCH_S, SOAK_START_S = 75.0, 15.0
+"""What a soak needs before it begins, with and without a search for its rate: for the time shown as left."""
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -61,8 +63,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1 :]
     try:
-        defaults = settings(Path.cwd()) if words and words[0] in {"run", "sweep"} else {}
-        app(args=words, obj=tuple(command), default_map={"run": defaults, "sweep": _without(defaults, "workers")})
+        defaults = settings(Path.cwd()) if words and words[0] in {"run", "sweep", "soak"} else {}
+        by_command = {"run": defaults, "soak": defaults, "sweep": _without(defaults, "workers")}
+        app(args=words, obj=tuple(command), default_map=by_command)
     except PinchpointError as error:
         talk.print(f"pinchpoint: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
@@ -158,6 +161,30 @@ def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
     _leave(result.exit_code, result.problem)
 
 
+def soak(
+    *, ctx: typer.Context, seconds: str, rate: float | None, share: float | None, as_json: bool, **options: Any
+) -> None:
+    """Hold a steady load for long: does memory leak, does anything else grow, and when does it run out.
+
+    60 % of the time at the load, 30 % at half of it, 10 % without any: together they tell a leak from a cache.
+    """
+    from pinchpoint.commands.config import parse_soak  # noqa: PLC0415 - as above
+    from pinchpoint.commands.run import execute  # noqa: PLC0415
+    from pinchpoint.report.terminal import render_summary  # noqa: PLC0415
+
+    ask = parse_soak(seconds, rate, share)
+    before_s = SOAK_SEARCH_S if rate is None else SOAK_START_S
+    config = replace(configure(**options), command=ctx.obj, soak=ask, profile=False, budget_s=ask.seconds + before_s)
+    result = execute(config, talk)
+    if result.rebuilt is not None:
+        if as_json:
+            _show_json(result.rebuilt.report)
+        else:
+            render_summary(result.rebuilt.report, _Result())
+            _wrote(result.rebuilt.paths)
+    _leave(result.exit_code, result.problem)
+
+
 def sweep(  # typer passes each option by its name
     *,
     ctx: typer.Context,
@@ -211,6 +238,27 @@ def sweep(  # typer passes each option by its name
 
 
 app.command("run")(_with_options(run, _option("as_json", AS_JSON, default=False)))
+app.command("soak")(
+    _with_options(
+        soak,
+        _option("seconds", Annotated[str, typer.Option("--for", help="How long, such as 30m or 8h.")], default="30m"),
+        _option(
+            "rate",
+            Annotated[float | None, typer.Option(min=0.1, help="Arrivals per second; default: see --share.")],
+            default=None,
+        ),
+        _option(
+            "share",
+            Annotated[
+                float | None,
+                typer.Option(min=0.05, max=0.95, help="Of the rate that a short search finds to hold; default 0.6."),
+            ],
+            default=None,
+        ),
+        _option("as_json", AS_JSON, default=False),
+        leave_out=frozenset({"budget", "model", "users", "dwell", "profile"}),
+    )
+)
 app.command("sweep")(
     _with_options(
         sweep,

@@ -22,6 +22,20 @@ DEFAULT_USER_STEPS = (10, 50, 100, 200)
 _BUDGET = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
+SHORTEST_SOAK_S = 40.0
+"""Less leaves too few points for a slope with an interval, at two loads and without any."""
+
+
+@dataclass(frozen=True)
+class SoakAsk:
+    """A long steady load: how long, and how much."""
+
+    seconds: float
+    rate_rps: float | None = None
+    """Arrivals per second; None: `share` of the rate that a short search finds to hold."""
+    share: float = 0.6
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One run: target, load, limits, and where the recording goes."""
@@ -65,7 +79,46 @@ class RunConfig:
     out: Path | None = None
     force: bool = False
     allow_hosts: tuple[str, ...] = ()
+    expect_workers: int = 0
+    """Load processes that join from other hosts, at `listen`."""
+    listen: str = "127.0.0.1:5557"
+    worker_wait_s: float = 60.0
+    tls_cert: Path | None = None
+    """Of the address that load workers join at, with `tls_key`; None: no TLS."""
+    tls_key: Path | None = None
+    soak: SoakAsk | None = None
+    """Instead of the search for the limit."""
     argv: tuple[str, ...] = ()
+
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Turn `60s`, `3m`, `1m30s` or `90` into seconds.
+
+    Raises:
+        UsageError: not a duration, or too short to measure anything.
+
+    """
+    match = _BUDGET.fullmatch(text.strip())
+    if not text.strip() or match is None:
+        raise UsageError(f"{option} {text!r} is not a duration; write it like 60s, 3m or 1m30s")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def parse_soak(seconds: str, rate_rps: float | None, share: float | None) -> SoakAsk:
+    """Turn `--for`, `--rate` and `--share` into what is asked.
+
+    Raises:
+        UsageError: too short to tell anything, or both a rate and a share of one.
+
+    """
+    lasts_s = parse_duration(seconds, "--for")
+    if lasts_s < SHORTEST_SOAK_S:
+        raise UsageError(f"--for {seconds} is too short: a slope needs at least {SHORTEST_SOAK_S:.0f}s")
+    if rate_rps is not None and share is not None:
+        raise UsageError("--rate is the load; --share is a share of the rate that a search finds: give one of them")
+    return SoakAsk(lasts_s, rate_rps, SoakAsk.share if share is None else share)
 
 
 def parse_budget(text: str) -> float:
@@ -75,11 +128,7 @@ def parse_budget(text: str) -> float:
         UsageError: not a duration, or too short to measure anything.
 
     """
-    match = _BUDGET.fullmatch(text.strip())
-    if not text.strip() or match is None:
-        raise UsageError(f"--budget {text!r} is not a duration; write it like 60s, 3m or 1m30s")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    budget_s = hours * 3600 + minutes * 60 + seconds
+    budget_s = parse_duration(text, "--budget")
     if budget_s < SHORTEST_BUDGET_S:
         raise UsageError(f"--budget {text} is too short: a ramp to failure needs at least {SHORTEST_BUDGET_S:.0f}s")
     agent: str | None = None

@@ -26,6 +26,7 @@ from pinchpoint.commands.rebuild import Rebuilt, rebuild
 from pinchpoint.commands.session import Session
 from pinchpoint.commands.target import interpreter
 from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, TargetError, UsageError
+from pinchpoint.commands.soak import Soaker
 from pinchpoint.monitoring.facts import host_facts
 from pinchpoint.recording import LABEL_FILE, RUN_FILE, load_run, new_run_folder, write_json
 from pinchpoint.stress.ramp import Slo
@@ -85,6 +86,7 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
         "host": host_facts(),
         "target": {
             "command": list(config.command)
+        "mode": "soak" if config.soak is not None else "search",
             or config.target
             or (config.url if config.runs_already else "the reference app"),
             "workers": _workers(config),
@@ -167,7 +169,10 @@ def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -
             engine = Engine(session, plan, slo, progress, profile_step if config.profile else None)
             _keep_facts(folder, session)
             try:
-                outcome = engine.run(started_s)
+                if config.soak is not None:
+                    outcome: str = Soaker(session, config.soak, slo, progress, plan.boot_s).run()
+                else:
+                    outcome = engine.run(started_s)
             finally:
                 _keep_facts(folder, session)
             if outcome == "target-died" and session.attached_pid is not None:
