@@ -1,4 +1,4 @@
-"""Sleep in gevent to the microsecond.
+"""Ring in gevent to the microsecond.
 
 gevent's own timers end up to 1 ms late: libev rounds epoll's timeout up to a full millisecond (`ev_epoll.c`), which
 would bias every latency that counts from a scheduled arrival.
@@ -8,14 +8,13 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
-import gevent
 from gevent.hub import get_hub
 
 _TFD_TIMER_ABSTIME = 1  # sys/timerfd.h
 _NS_PER_S = 1_000_000_000
 _READ = 1  # gevent's watcher event
-_SHORTEST_S = 1e-6
 
 
 class _TimeSpec(ctypes.Structure):
@@ -31,33 +30,64 @@ class _TimerSpec(ctypes.Structure):
 
 
 class Alarm:
-    """One greenlet's alarm clock, on `time.monotonic()`; a timerfd where there are any, gevent's timers elsewhere."""
+    """Calls back in the hub, where nothing may block, on `time.monotonic()`.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Open the timer. Only the default clock can use the kernel's timer."""
+    A timerfd where there are any: waking up costs no switch to a greenlet of its own. gevent's timers elsewhere.
+    """
+
+    def __init__(self, callback: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """Open the timer; it is not set. Only the default clock can use the kernel's timer."""
+        self._callback = callback
         self._clock = clock
+        self._is_set = False
+        self._timer: Any = None
         self._fd = _timer_fd() if clock is time.monotonic else -1
-        self._spec = _TimerSpec()
-        self._watcher = get_hub().loop.io(self._fd, _READ) if self._fd >= 0 else None
+        self._watcher: Any = None
+        if self._fd >= 0:
+            self._spec = _TimerSpec()
+            self._value = self._spec.value
+            self._pointer = ctypes.byref(self._spec)
+            self._watcher = get_hub().loop.io(self._fd, _READ)
+            self._watcher.start(self._ring)
 
-    def sleep_until(self, due_s: float) -> None:
-        """Return at `due_s`, or at once (after a turn of the loop) when that is past."""
-        if self._watcher is None or due_s - self._clock() < _SHORTEST_S:
-            gevent.sleep(max(0.0, due_s - self._clock()))
+    def set(self, due_s: float) -> None:
+        """Ring once at `due_s`, or at once when that is past; replaces an earlier setting."""
+        self._is_set = True
+        if self._watcher is not None:
+            self._value.seconds, self._value.nanoseconds = divmod(max(1, int(due_s * _NS_PER_S)), _NS_PER_S)
+            _settime(self._fd, _TFD_TIMER_ABSTIME, self._pointer, None)
             return
-        nanoseconds = int(due_s * _NS_PER_S)
-        self._spec.value.seconds, self._spec.value.nanoseconds = divmod(nanoseconds, _NS_PER_S)
-        _settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(self._spec), None)
-        get_hub().wait(self._watcher)
-        # The kernel adds up expirations until somebody reads them; unread, the descriptor stays readable.
-        os.read(self._fd, 8)
+        self._stop_timer()
+        self._timer = get_hub().loop.timer(max(0.0, due_s - self._clock()))
+        self._timer.start(self._ring)
+
+    def cancel(self) -> None:
+        """Do not ring."""
+        self._is_set = False
+        if self._watcher is not None:
+            self._value.seconds = self._value.nanoseconds = 0
+            _settime(self._fd, 0, self._pointer, None)
+        self._stop_timer()
 
     def close(self) -> None:
         """Close the timer."""
+        self._stop_timer()
         if self._watcher is not None:
             self._watcher.close()
             self._watcher = None
             os.close(self._fd)
+
+    def _ring(self) -> None:
+        self._is_set = False
+        self._callback()
+        if not self._is_set:
+            # Setting a timer takes its expirations back; without that, its descriptor would stay readable.
+            self.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
 
 
 _libc = ctypes.CDLL(None)

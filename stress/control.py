@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from pinchpoint.stress.arrivals import Spacing
+from pinchpoint.stress.curves import Curve, ramp
 
 FD_VARIABLE = "PINCHPOINT_CONTROL_FD"
 SETTINGS_VARIABLE = "PINCHPOINT_GENERATOR"
@@ -25,6 +26,8 @@ class Settings:
     max_users: int
     timeout_s: float
     seed: int
+    requests: bool = False
+    """Log every request."""
 
     def to_json(self) -> str:
         """Return the text for `SETTINGS_VARIABLE`."""
@@ -48,6 +51,7 @@ class Segment:
         end_rate_rps: at the end, for a straight line; None for a constant rate.
         users: this worker's population.
         spacing: of the arrivals.
+        curve: pieces (see `curves`), in place of the rates.
         part: which share of the arrivals this worker has, 0-based...
         parts: ...of how many.
         max_users: most users of this worker in the rate model; None: as its settings say.
@@ -62,10 +66,22 @@ class Segment:
     end_rate_rps: float | None = None
     users: int = 0
     spacing: Spacing = "poisson"
+    curve: list[list[Any]] | None = None
     part: int = 0
     parts: int = 1
     max_users: int | None = None
     at_s: float | None = None
+
+    def rate(self) -> Curve:
+        """Return the arrivals per second over time, of all workers together.
+
+        Raises:
+            ValueError: there is no such curve.
+
+        """
+        if self.curve is not None:
+            return Curve.from_message(self.curve)
+        return ramp(self.rate_rps, self.rate_rps if self.end_rate_rps is None else self.end_rate_rps, self.duration_s)
 
     def message(self) -> dict[str, Any]:
         """Return the message that announces this segment."""

@@ -3,7 +3,7 @@
 import os
 import select
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
@@ -117,11 +117,16 @@ class Generator:
         """Tell whether all workers run."""
         return bool(self._all) and all(part.worker.alive() for part in self._all)
 
-    def start(self, deadline_s: float = START_S) -> None:
+    def start(
+        self,
+        deadline_s: float = START_S,
+        remote: Callable[[Callable[[], Settings]], Iterable[LoadWorker]] = lambda _: (),
+    ) -> None:
         """Start the processes and wait until the first users of all workers have logged in.
 
         Args:
             deadline_s: how long that may take, in seconds.
+            remote: given `next_settings`, returns the workers of other machines, which start at the same time.
 
         Raises:
             MeasurementError: a process died or was not ready in time, with the reason; or there is no worker at all.
@@ -129,6 +134,8 @@ class Generator:
         """
         for _ in range(self._spec.processes):
             self._start_one(self._cpus)
+        for worker in remote(self.next_settings):
+            self.add(worker)
         self._await_ready(deadline_s)
 
     def next_settings(self) -> Settings:
@@ -146,6 +153,7 @@ class Generator:
             max_users=max(1, share_users(self._spec.max_users, 0, max(1, self._spec.processes))),
             timeout_s=self._spec.timeout_s,
             seed=self._spec.seed,
+            requests=self._spec.requests,
         )
 
     def add(self, worker: LoadWorker) -> None:
@@ -182,6 +190,7 @@ class Generator:
         end_rate_rps: float | None = None,
         users: int = 0,
         spacing: Spacing = "poisson",
+        curve: Sequence[Sequence[Any]] | None = None,
         at_s: float | None = None,
     ) -> tuple[int, float]:
         """Put a load level in force for `duration_s` seconds, from the same instant on all workers; they idle after it.
@@ -193,6 +202,7 @@ class Generator:
             end_rate_rps: at the end, for a straight line; None for a constant rate.
             users: population, all workers together.
             spacing: of the arrivals.
+            curve: pieces of the rate over time (see `curves`), in place of a constant rate or a line.
             at_s: when it takes force (monotonic seconds); None: in a moment. What is in force until then stays.
 
         Returns:
@@ -218,6 +228,7 @@ class Generator:
                 end_rate_rps=end_rate_rps,
                 users=share_users(users, index, parts),
                 spacing=spacing,
+                curve=None if curve is None else [list(piece) for piece in curve],
                 part=index,
                 parts=parts,
                 max_users=max(1, share_users(self._spec.max_users, index, parts)),

@@ -26,6 +26,7 @@ class GeneratorSpec:
         cpus: CPUs the load processes of this machine may run on.
         timeout_s: of a request, where the Locust file sets none.
         seed: of the arrival times.
+        requests: log every request to `requests-<process>.csv`.
 
     """
 
@@ -39,6 +40,7 @@ class GeneratorSpec:
     cpus: frozenset[int] | None = None
     timeout_s: float = 10.0
     seed: int = 1
+    requests: bool = False
 
     def check(self) -> Path:
         """Return the Locust file to run.

@@ -1,8 +1,8 @@
 """Decide when each Locust user starts its next iteration: by a shared schedule of arrivals, or by its own think time.
 
-Every user runs in a greenlet of its own and calls `pause` between two iterations. In the rate model a dispatcher hands
-each due arrival to the user that has been free longest; when nobody is free the arrival waits, and the next user to
-finish takes the oldest. The wait is part of the request's latency: that is what an open load means.
+Every user runs in a greenlet of its own and calls `pause` between two iterations. In the rate model each due arrival
+goes to the user that has been free longest; when nobody is free the arrival waits, and the next user to finish takes
+the oldest. The wait is part of the request's latency: that is what an open load means.
 """
 
 import math
@@ -15,9 +15,12 @@ from gevent.event import Event
 from gevent.hub import Waiter, get_hub
 
 from pinchpoint.stress.alarm import Alarm
-from pinchpoint.stress.arrivals import Arrivals, Rate, even_marks, poisson_marks
+from pinchpoint.stress.arrivals import Arrivals, even_marks, poisson_marks
 from pinchpoint.stress.control import Segment
 from pinchpoint.stress.digest import Digest
+
+SEAM_S = 0.001
+"""A level that follows another within this time continues it: users go on where they are."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +44,7 @@ class Visit:
     since_dial: int = 0
     """Requests since it last dialled anew."""
     epoch: int = -1
-    """Segment that admitted it, in the users model."""
+    """Population that admitted it, in the users model."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,20 +66,26 @@ class Pacer:
         self._free: deque[_Free] = deque()
         self._changed = Event()
         self._arrivals: Arrivals | None = None
-        self._dispatcher: gevent.Greenlet | None = None
+        self._alarm = Alarm(self._ring, clock)
         self._target: int | None = None
         self.population: int | None = None
         """Users that the last segment asked for, also after its end; None in the rate model."""
         self._admitted = 0
         self._epoch = 0
         self.segment = 0
+        self.end_s = math.inf
+        """When the segment in force ends; infinite when there is none."""
         self.busy = 0
-        self.on_end: Callable[[], None] = lambda: None
-        """Called when a segment has run its whole duration."""
+        self.on_cut: Callable[[], None] = lambda: None
+        """Called when what a segment offered is over, before another id is in force."""
+        self.on_unsent: Callable[[list[float]], None] = lambda _: None
+        """Called with the arrivals that nobody claimed."""
+        self.on_crash: Callable[[Exception], None] = lambda _: None
 
     @property
     def starving(self) -> int:
         """Arrivals that are due while no user is free; 0 in the users model."""
+        self.sync()
         return self._arrivals.waiting if self._arrivals is not None and not self._free else 0
 
     @property
@@ -89,25 +98,37 @@ class Pacer:
 
         What the last one left unclaimed is dropped as unsent.
         """
-        self.idle(segment.id)
+        if segment.model == "users" and self._target is not None:
+            self.on_cut()  # a population that grows or shrinks: nobody is woken, nobody starts anew
+            self.segment = segment.id
+        else:
+            self.idle(segment.id)
         self.population = None
         if segment.model == "users":
             self._target = self.population = segment.users
-            self._dispatcher = gevent.spawn(self._expire, start_s + segment.duration_s)
+            self.end_s = start_s + segment.duration_s
             self._wake_free()
         else:
-            end_rps = segment.rate_rps if segment.end_rate_rps is None else segment.end_rate_rps
-            rate = Rate(segment.rate_rps, end_rps, segment.duration_s)
-            self._arrivals = Arrivals(rate, start_s, self._marks(segment, rate.total()))
-            self._dispatcher = gevent.spawn(self._dispatch, self._arrivals)
+            self._arrivals = Arrivals(segment.rate(), start_s, self._marks(segment))
+            self.end_s = self._arrivals.end_s
+        self._arm()
 
     def idle(self, segment: int) -> None:
         """Offer nothing more; iterations under way finish."""
-        if self._dispatcher is not None:
-            self._dispatcher.kill(block=False)
-            self._dispatcher = None
-        self.segment = segment
         self._close()
+        self.on_cut()
+        self.segment = segment
+
+    def join(self, start_s: float) -> None:
+        """Expect a level that starts at `start_s`: one that ends just then goes on until it is there."""
+        if abs(start_s - self.end_s) <= SEAM_S:
+            self.end_s = math.inf
+            self._arm()
+
+    def sync(self) -> None:
+        """Count the arrivals that have become due."""
+        if self._arrivals is not None:
+            self._digest.tally.scheduled += self._arrivals.advance(min(self._clock(), self._arrivals.end_s))
 
     def pause(self, visit: Visit, think: Callable[[], float]) -> None:
         """End this user's iteration and return when its next one shall start.
@@ -127,7 +148,7 @@ class Pacer:
                     # Locust's users start their first task at once; a rested one thinks from when it is called.
                     wake_s = self._clock() + (think() if visit.iterations else 0.0)
                 self._sleep_until(wake_s)
-                if visit.epoch == self._epoch:
+                if visit.epoch == self._epoch and self._admit(visit):
                     self._start(visit, wake_s, None)
                     return
             else:
@@ -143,10 +164,11 @@ class Pacer:
         if self._target is not None and visit.epoch == self._epoch:
             self._admitted -= 1
 
-    def _marks(self, segment: Segment, total: float) -> Iterator[float]:
+    def _marks(self, segment: Segment) -> Iterator[float]:
         if segment.spacing == "even":
             return even_marks(segment.part, segment.parts)
-        return poisson_marks(f"{self._seed} {segment.id} {segment.part}", total, segment.part, segment.parts)
+        seed = (abs(self._seed), segment.id, segment.part)
+        return poisson_marks(seed, segment.rate().total, segment.part, segment.parts)
 
     def _release(self, visit: Visit) -> None:
         if visit.busy:
@@ -162,6 +184,10 @@ class Pacer:
                 return False
             self._admitted += 1
             visit.epoch = self._epoch
+        elif self._admitted > self._target:
+            self._admitted -= 1
+            visit.epoch = -1
+            return False
         return True
 
     def _sleep_until(self, wake_s: float) -> None:
@@ -179,6 +205,8 @@ class Pacer:
             return due_s
         free = _Free(visit)
         self._free.append(free)
+        if len(self._free) == 1:
+            self._arm()
         try:
             handed_s: float | None = free.waiter.get()
         except BaseException:
@@ -194,7 +222,7 @@ class Pacer:
         if arrivals is None or self._free:
             return None
         now_s = self._clock()
-        if now_s >= arrivals.end_s:
+        if now_s >= self.end_s:
             return None
         self._digest.tally.scheduled += arrivals.advance(now_s)
         return arrivals.claim()
@@ -208,46 +236,52 @@ class Pacer:
         self.busy += 1
         self._digest.start(max(0.0, visit.start_s - max(ready_s, visit.free_s)))
 
-    def _dispatch(self, arrivals: Arrivals) -> None:
-        """Hand out arrivals as they become due, until the segment ends."""
-        alarm = Alarm(self._clock)
+    def _arm(self) -> None:
+        """Set the alarm for what comes next; arrivals that nobody is free for need none: whoever finishes looks."""
+        due_s = self.end_s
+        if self._free and self._arrivals is not None and self._arrivals.next_due_s is not None:
+            due_s = min(due_s, self._arrivals.next_due_s)
+        if due_s == math.inf:
+            self._alarm.cancel()
+        else:
+            self._alarm.set(due_s)
+
+    def _ring(self) -> None:
+        """Hand out the arrivals that have become due, or end the segment. In the hub: an error here has no greenlet."""
         try:
-            while (now_s := self._clock()) < arrivals.end_s:
-                self._digest.tally.scheduled += arrivals.advance(now_s)
-                self._hand_out(arrivals)
-                next_s = arrivals.next_due_s
-                alarm.sleep_until(arrivals.end_s if next_s is None else next_s)
-        finally:
-            alarm.close()
-        self._digest.tally.scheduled += arrivals.advance(arrivals.end_s)
-        self._hand_out(arrivals)
-        gevent.sleep(0)  # those that were handed one start before the row ends
-        self._finish()
+            ended = self._clock() >= self.end_s
+            handed = self._hand_out()
+            if not ended:
+                self._arm()  # before the users run: what they do must not delay the next arrival's alarm
+            for free, due_s in handed:
+                free.waiter.switch(due_s)
+            if ended:
+                self._close()
+                self.on_cut()
+        except Exception as error:  # noqa: BLE001 - whatever it is, there would be no load any more
+            self.on_crash(error)
 
-    def _hand_out(self, arrivals: Arrivals) -> None:
-        loop = get_hub().loop
-        while self._free and (due_s := arrivals.claim()) is not None:
-            loop.run_callback(self._free.popleft().waiter.switch, due_s)
-
-    def _expire(self, end_s: float) -> None:
-        """Let a population rest when its time is up."""
-        while (left_s := end_s - self._clock()) > 0 and not math.isinf(end_s):
-            gevent.sleep(left_s)
-        self._finish()
-
-    def _finish(self) -> None:
-        self._dispatcher = None
-        self._close()
-        self.on_end()
+    def _hand_out(self) -> list[tuple[_Free, float]]:
+        """Return who gets which arrival."""
+        self.sync()
+        handed: list[tuple[_Free, float]] = []
+        while self._arrivals is not None and self._free and (due_s := self._arrivals.claim()) is not None:
+            handed.append((self._free.popleft(), due_s))
+        return handed
 
     def _close(self) -> None:
         """Drop what is unclaimed; users asleep between two iterations wake up to see that nothing is offered."""
         if self._arrivals is not None:
-            self._digest.tally.unsent += self._arrivals.close()
+            self.sync()
+            unsent = self._arrivals.close()
+            self._digest.tally.unsent += len(unsent)
+            self.on_unsent(unsent)
         self._arrivals = None
         self._target = None
         self._admitted = 0
         self._epoch += 1
+        self.end_s = math.inf
+        self._alarm.cancel()
         self._changed.set()
         self._changed = Event()
 

@@ -27,8 +27,11 @@ from locust.user.users import PytestUser
 from pinchpoint.errors import MeasurementError
 from pinchpoint.recording import LineWriter
 from pinchpoint.stress.alarm import Alarm
+from pinchpoint.stress.capture import capture_of
 from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
 from pinchpoint.stress.digest import Digest, run_queue_s
+from pinchpoint.stress.early import await_start
+from pinchpoint.stress.fence import set_fence
 from pinchpoint.stress.loop_clock import LoopClock
 from pinchpoint.stress.pacer import Pacer, Visit
 from pinchpoint.stress.plugin_clients import Clients
@@ -72,6 +75,7 @@ class Plugin:
         self._alarm = Alarm(self._begin, self._clock)
         self._pending: tuple[Segment, float] | None = None
         self._environment: Any = None
+        self._capture = capture_of(process, os.environ)
         self._anchor_s = self._clock()
         self._told_users = 0
 
@@ -82,6 +86,8 @@ class Plugin:
         events: Any = locust.events
         events.init.add_listener(self._on_init)
         events.request.add_listener(self._clients.on_request)
+        if self._capture is not None:
+            events.request.add_listener(self._capture.on_request)
         events.user_error.add_listener(self._clients.on_user_error)
         events.spawning_complete.add_listener(self._on_test_started)
         # `DefaultTaskSet` runs once per user, right after `User.on_start`: there the first task waits.
@@ -191,6 +197,7 @@ class Plugin:
             case "idle":
                 self._forget_pending()
                 self._pacer.idle(message["id"])
+                self._end_capture()
                 gevent.spawn(self._drain, message["id"]).link_exception(lambda green: self._crash(green.exception))
             case "stop":
                 self._forget_pending()
@@ -198,6 +205,13 @@ class Plugin:
                 self._pacer.idle(self._pacer.segment)
                 self._rows.drain()
                 self._environment.runner.quit()
+
+    def _end_capture(self) -> None:
+        """Keep no more answers: what a measured step sends must cost as little as it can."""
+        if self._capture is not None:
+            self._environment.events.request.remove_listener(self._capture.on_request)
+            self._capture.close()
+            self._capture = None
 
     def _announce(self, segment: Segment) -> None:
         """Put a load level in force when its time comes, and say at once when that will be."""
@@ -277,10 +291,12 @@ class _Limit(logging.Filter):
 
 def main() -> None:
     """Run Locust with the arguments given, controlled through the inherited socket."""
+    set_fence()
     settings = Settings.from_json(os.environ[SETTINGS_VARIABLE])
     channel = socket.socket(fileno=int(os.environ[FD_VARIABLE]))
     plugin = Plugin(settings, channel)
     plugin.install()
+    await_start(os.environ)
     sys.argv += ["--headless", "--only-summary", "--loglevel", "WARNING"]
     run: Any = locust.main.main
     try:

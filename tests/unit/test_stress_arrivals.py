@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinchpoint.stress.arrivals import Arrivals, Rate, even_marks, poisson_marks, share_users
+from pinchpoint.stress.arrivals import Arrivals, even_marks, poisson_marks, share_users
+from pinchpoint.stress.curves import Curve, ramp
 
 
-def all_due(rate: Rate, start_s: float = 0.0, part: int = 0, parts: int = 1) -> list[float]:
+def all_due(rate: Curve, start_s: float = 0.0, part: int = 0, parts: int = 1) -> list[float]:
     """Every arrival of a part of an even schedule."""
     arrivals = Arrivals(rate, start_s, even_marks(part, parts))
     arrivals.advance(math.inf)
@@ -25,26 +26,26 @@ def all_due(rate: Rate, start_s: float = 0.0, part: int = 0, parts: int = 1) -> 
     ("rate", "now_s", "due"),
     [
         # constant: the k-th arrival is at (k + 0.5) / rate
-        (Rate(1, 1, 10), 0.0, 0),
-        (Rate(1, 1, 10), 0.499, 0),
-        (Rate(1, 1, 10), 0.5, 1),
-        (Rate(1, 1, 10), 1.499, 1),
-        (Rate(1, 1, 10), 9.6, 10),
-        (Rate(1, 1, 10), 1e9, 10),
-        (Rate(0.2, 0.2, 10), 2.5, 1),
-        (Rate(1000, 1000, 1), 0.1, 100),
+        (ramp(1, 1, 10), 0.0, 0),
+        (ramp(1, 1, 10), 0.499, 0),
+        (ramp(1, 1, 10), 0.5, 1),
+        (ramp(1, 1, 10), 1.499, 1),
+        (ramp(1, 1, 10), 9.6, 10),
+        (ramp(1, 1, 10), 1e9, 10),
+        (ramp(0.2, 0.2, 10), 2.5, 1),
+        (ramp(1000, 1000, 1), 0.1, 100),
         # ramp from 0: the integral is slope t² / 2
-        (Rate(0, 10, 10), 1.0, 1),
-        (Rate(0, 10, 10), 2.0, 2),
-        (Rate(0, 10, 10), 10.0, 50),
+        (ramp(0, 10, 10), 1.0, 1),
+        (ramp(0, 10, 10), 2.0, 2),
+        (ramp(0, 10, 10), 10.0, 50),
         # ramp down to 0
-        (Rate(10, 0, 10), 5.0, 38),
-        (Rate(10, 0, 10), 10.0, 50),
+        (ramp(10, 0, 10), 5.0, 38),
+        (ramp(10, 0, 10), 10.0, 50),
         # no load at all
-        (Rate(0, 0, 10), 1e9, 0),
+        (ramp(0, 0, 10), 1e9, 0),
     ],
 )
-def test_as_many_arrivals_are_due_as_the_integral_of_the_rate_says(rate: Rate, now_s: float, due: int) -> None:
+def test_as_many_arrivals_are_due_as_the_integral_of_the_rate_says(rate: Curve, now_s: float, due: int) -> None:
     """A table of rates and instants, each with its exact count."""
     assert Arrivals(rate, 0.0, even_marks()).advance(now_s) == due
 
@@ -56,9 +57,9 @@ def test_as_many_arrivals_are_due_as_the_integral_of_the_rate_says(rate: Rate, n
 )
 def test_a_ramp_keeps_its_integral_and_its_order(start_rps: float, end_rps: float, duration_s: float) -> None:
     """Count, order and bounds hold for every straight line."""
-    rate = Rate(start_rps, end_rps, duration_s)
+    rate = ramp(start_rps, end_rps, duration_s)
     due = all_due(rate, start_s=100.0)
-    assert abs(len(due) - rate.total()) <= 0.5 + 1e-6
+    assert abs(len(due) - rate.total) <= 0.5 + 1e-6
     assert due == sorted(due)
     assert all(100.0 <= time_s <= 100.0 + duration_s for time_s in due)
     slope = (end_rps - start_rps) / duration_s
@@ -94,7 +95,7 @@ def test_the_same_seed_gives_the_same_arrivals_and_another_seed_others() -> None
 @given(st.floats(min_value=0, max_value=500), st.floats(min_value=0, max_value=500), st.integers(1, 9))
 def test_even_arrivals_of_all_parts_are_those_of_the_whole(start_rps: float, end_rps: float, parts: int) -> None:
     """Processes take turns, whatever the rate does: together they are as even as one."""
-    rate = Rate(start_rps, end_rps, 2)
+    rate = ramp(start_rps, end_rps, 2)
     together = [due_s for part in range(parts) for due_s in all_due(rate, part=part, parts=parts)]
     assert sorted(together) == all_due(rate)
 
@@ -109,23 +110,21 @@ def test_poisson_arrivals_of_all_parts_are_as_many_as_asked_for(total: float, pa
     assert len(set(marks)) == len(marks)
 
 
-def test_the_oldest_due_arrival_is_claimed_first_and_a_returned_claim_again() -> None:
+def test_the_oldest_due_arrival_is_claimed_first() -> None:
     """Claims are first come, first served."""
-    arrivals = Arrivals(Rate(1, 1, 3), 0.0, even_marks())
+    arrivals = Arrivals(ramp(1, 1, 3), 0.0, even_marks())
     assert arrivals.claim() is None
     assert arrivals.advance(2.0) == 2
-    assert arrivals.claim() == 0.5
-    arrivals.give_back(0.5)
     assert [arrivals.claim(), arrivals.claim(), arrivals.claim()] == [0.5, 1.5, None]
 
 
 def test_what_is_due_and_unclaimed_at_the_end_is_unsent() -> None:
     """Arrivals that are not due yet were never offered."""
-    arrivals = Arrivals(Rate(1, 1, 10), 0.0, even_marks())
+    arrivals = Arrivals(ramp(1, 1, 10), 0.0, even_marks())
     arrivals.advance(3.0)
     arrivals.claim()
     assert arrivals.waiting == 2
-    assert arrivals.close() == 2
+    assert arrivals.close() == [1.5, 2.5]
     assert (arrivals.next_due_s, arrivals.claim(), arrivals.advance(99.0)) == (None, None, 0)
 
 
@@ -133,7 +132,7 @@ def test_what_is_due_and_unclaimed_at_the_end_is_unsent() -> None:
 def test_a_rate_without_a_schedule_is_refused(numbers: tuple[float, float, float]) -> None:
     """Better a clear error than an endless loop."""
     with pytest.raises(ValueError, match="no schedule"):
-        Rate(*numbers)
+        ramp(*numbers)
 
 
 @given(st.integers(min_value=1, max_value=9), st.integers(0, 500))
