@@ -371,43 +371,6 @@ def probe_env(
     typer.echo(probe_exports(pages))
 
 
-@app.command(rich_help_panel="Watch")
-def doctor(
-    *,
-    pid: Annotated[
-        int | None, typer.Option(min=1, help="A running server: what can be seen of this very process.")
-    ] = None,
-    as_json: AS_JSON = False,
-) -> None:
-    """Say what this machine permits, with the consequence and the remedy of each limit; takes up to 5 s.
-
-    Exit code 0: usable, whatever is limited. 3: nothing can be measured here.
-    """
-    from pinchpoint.commands import doctor as office  # noqa: PLC0415
-
-    with talk.status("looking") as status:
-        checks = office.examine(pid, lambda name: status.update(f"looking: {name}"))
-    if as_json:
-        _show_json(office.as_json(checks))
-    else:
-        office.render(checks, _Result())
-    _leave(office.exit_code(checks), None)
-
-
-def _wrote(paths: dict[str, Path]) -> None:
-    for path in paths.values():
-        talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
-
-
-def _leave(code: ExitCode, problem: str | None) -> None:
-    if problem:
-        talk.print(f"pinchpoint: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
-    if code:
-        raise typer.Exit(code)
-
-
-if __name__ == "__main__":
-    main()
 @app.command(rich_help_panel="Other hosts")
 def agent(
     *,
@@ -453,3 +416,77 @@ def agent(
     run_agent(config, talk)
 
 
+@app.command(rich_help_panel="Other hosts")
+def worker(
+    *,
+    master: Annotated[str, typer.Option(metavar="HOST[:PORT]", help="Where the run listens; it prints this command.")],
+    token: Annotated[str | None, typer.Option(help="That of the run; default: PINCHPOINT_TOKEN.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Load processes to offer; the run counts each.")] = 1,
+    cpus: Annotated[str | None, typer.Option(help="CPUs that they may run on, such as 0-3.")] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Certificate that the run's TLS rests on.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A host that may be pressed from here; repeatable. Loopback always may.")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until the run listens.")] = 60.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Wait for the next run after each, until Ctrl-C.")] = False,
+) -> None:
+    """Make load on this machine for a `pinchpoint run --expect-workers` on another one.
+
+    The run sends its Locust file, which is Python: give its token to nobody whom you would not let run code here.
+    """
+    from pinchpoint.commands.config import parse_cpus  # noqa: PLC0415 - as above
+    from pinchpoint.commands.worker import WorkerConfig, run_worker  # noqa: PLC0415
+    from pinchpoint.credentials import given_token  # noqa: PLC0415
+
+    config = WorkerConfig(
+        master=master,
+        token=given_token(token),
+        processes=processes,
+        cpus=parse_cpus(cpus, "--cpus") if cpus is not None else None,
+        tls_ca=tls_ca,
+        allow_hosts=tuple(allow_host or ()),
+        wait_s=wait,
+        keep=keep,
+    )
+    run_worker(config, talk)
+
+
+@app.command(rich_help_panel="Watch")
+def doctor(
+    *,
+    pid: Annotated[
+        int | None, typer.Option(min=1, help="A running server: what can be seen of this very process.")
+    ] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Say what this machine permits, with the consequence and the remedy of each limit; takes up to 5 s.
+
+    Exit code 0: usable, whatever is limited. 3: nothing can be measured here.
+    """
+    from pinchpoint.commands import doctor as office  # noqa: PLC0415
+
+    with talk.status("looking") as status:
+        checks = office.examine(pid, lambda name: status.update(f"looking: {name}"))
+    if as_json:
+        _show_json(office.as_json(checks))
+    else:
+        office.render(checks, _Result())
+    _leave(office.exit_code(checks), None)
+
+
+def _wrote(paths: dict[str, Path]) -> None:
+    for path in paths.values():
+        talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _leave(code: ExitCode, problem: str | None) -> None:
+    if problem:
+        talk.print(f"pinchpoint: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if code:
+        raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

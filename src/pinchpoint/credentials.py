@@ -1,5 +1,6 @@
 """What a link needs from the command line: an address, a token, and certificates if it shall be secret."""
 
+import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
@@ -32,6 +33,19 @@ def choose_token(given: str | None, environ: Mapping[str, str] = os.environ) -> 
     return token, False
 
 
+def given_token(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the token of the command line, else of `PINCHPOINT_TOKEN`.
+
+    Raises:
+        LinkError: there is none, or it is too short.
+
+    """
+    token, made = choose_token(given, environ)
+    if made:
+        raise LinkError(f"the other side's token is missing: give it with --token or in {TOKEN_VARIABLE}")
+    return token
+
+
 def split_address(text: str, default_port: int) -> tuple[str, int]:
     """Split `HOST`, `HOST:PORT`, `[::1]:PORT` or `:PORT`; no host is loopback.
 
@@ -45,6 +59,14 @@ def split_address(text: str, default_port: int) -> tuple[str, int]:
     if not port.isascii() or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004 - the last port
         raise LinkError(f"'{text}' is not an address; write it like 10.0.0.1:{default_port}")
     return host.strip("[]") or LOOPBACK, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address is this machine as seen by itself."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def serving_tls(certificate: Path, key: Path) -> ssl.SSLContext:

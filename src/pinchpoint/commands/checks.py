@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pinchpoint.commands.attach import affinity, working_folder
 from pinchpoint.commands.config import HOST, RunConfig, check_host, split_cpus
+from pinchpoint.commands.load_workers import check_workers
 from pinchpoint.commands.session import generator_spec
 from pinchpoint.commands.target import check_program, check_target, known_faults
 from pinchpoint.errors import UsageError
@@ -45,6 +46,7 @@ def validated(config: RunConfig) -> RunConfig:
     check_target(config)
     _check_fault(config)
     _check_metrics_port(config.metrics_port)
+    check_workers(config)
     generator_spec(config, config.url or "", config.root).check()
     _check_locustfile(config)
     return _pinned(config)
@@ -88,11 +90,11 @@ def _port_of(url: str | None) -> int | None:
 
 def _attached(config: RunConfig) -> RunConfig:
     """Refuse what cannot be asked of a server that runs already, and take over what it was started with."""
-    if config.url is None:
-        raise UsageError(f"{how} needs the server's address: --url http://127.0.0.1:PORT")
     how = f"--pid {config.pid}" if config.pid is not None else f"--agent {config.agent}"
     if config.pid is not None and config.agent is not None:
         raise UsageError("--pid names a server on this host, and --agent one on another: give the pid to the agent")
+    if config.url is None:
+        raise UsageError(f"{how} needs the server's address: --url http://127.0.0.1:PORT")
     if config.command or config.target is not None:
         raise UsageError(f"{how} presses a server that runs already: leave out MODULE:APP and the command after `--`")
     refused = {

@@ -89,14 +89,23 @@ class RunConfig:
     soak: SoakAsk | None = None
     """Instead of the search for the limit."""
     argv: tuple[str, ...] = ()
+    agent: str | None = None
+    """HOST:PORT of the agent that watches the server at `url`."""
+    token: str | None = field(default=None, repr=False)
+    """Proves this run to agents and load workers on other hosts, and them to it."""
+    tls_ca: Path | None = None
 
+    @property
+    def runs_already(self) -> bool:
+        """True when the server at `url` is not ours to start."""
+        return self.pid is not None or self.agent is not None
 
 
 def parse_duration(text: str, option: str) -> float:
     """Turn `60s`, `3m`, `1m30s` or `90` into seconds.
 
     Raises:
-        UsageError: not a duration, or too short to measure anything.
+        UsageError: not a duration.
 
     """
     match = _BUDGET.fullmatch(text.strip())
@@ -131,16 +140,7 @@ def parse_budget(text: str) -> float:
     budget_s = parse_duration(text, "--budget")
     if budget_s < SHORTEST_BUDGET_S:
         raise UsageError(f"--budget {text} is too short: a ramp to failure needs at least {SHORTEST_BUDGET_S:.0f}s")
-    agent: str | None = None
-    """HOST:PORT of the agent that watches the server at `url`."""
-    token: str | None = field(default=None, repr=False)
-    """Proves this run to agents and load workers on other hosts, and them to it."""
-    tls_ca: Path | None = None
     return budget_s
-    @property
-    def runs_already(self) -> bool:
-        """True when the server at `url` is not ours to start."""
-        return self.pid is not None or self.agent is not None
 
 
 def check_dwell(dwell_s: float | None, budget_s: float) -> None:

@@ -63,7 +63,28 @@ def configure(  # the one list of options; each is documented where it is declar
         typer.Option(rich_help_panel=LOAD, help="Seconds each load level is held; default from the budget."),
     ] = None,
     max_users: Annotated[int, typer.Option(rich_help_panel=LOAD, min=1, help="Cap on users of the rate model.")] = 128,
-    processes: Annotated[int, typer.Option(rich_help_panel=LOAD, min=1, help="Load processes.")] = 1,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes", "--load-workers", rich_help_panel=LOAD, min=0, help="Load processes on this machine."
+        ),
+    ] = 1,
+    expect_workers: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=OTHERS, min=0, help="Load processes to wait for, by `pinchpoint worker` elsewhere."
+        ),
+    ] = 0,
+    listen: Annotated[
+        str, typer.Option(rich_help_panel=OTHERS, metavar="HOST:PORT", help="Where load workers of other hosts join.")
+    ] = "127.0.0.1:5557",
+    worker_wait: Annotated[
+        float, typer.Option(rich_help_panel=OTHERS, min=1, help="Seconds to wait for them, before the budget begins.")
+    ] = 60.0,
+    tls_cert: Annotated[
+        Path | None, typer.Option(rich_help_panel=OTHERS, dir_okay=False, help="Certificate for --listen, PEM.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(rich_help_panel=OTHERS, dir_okay=False, help="Its key, PEM.")] = None,
     seed: Annotated[int, typer.Option(rich_help_panel=LOAD, help="Seed of the arrival schedule.")] = 1,
     p95: Annotated[
         float, typer.Option(rich_help_panel=LIMITS, min=1, help="Limit on the 95th percentile, ms.")
@@ -200,6 +221,11 @@ def configure(  # the one list of options; each is documented where it is declar
         out=out,
         force=force,
         allow_hosts=tuple(allow_host or ()),
+        expect_workers=expect_workers,
+        listen=listen,
+        worker_wait_s=worker_wait,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         argv=argv_shown(sys.argv[1:]),
         agent=agent,
         token=token,

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 import importlib.metadata
 import platform
 import signal
@@ -20,13 +21,14 @@ from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.describe import Description
 from pinchpoint.commands.engine import Engine
 from pinchpoint.commands.live import LiveProgress, PlainProgress
+from pinchpoint.commands.load_workers import Recruit, gathered
 from pinchpoint.commands.plan import make_plan
 from pinchpoint.commands.profiling import profile_step
 from pinchpoint.commands.rebuild import Rebuilt, rebuild
 from pinchpoint.commands.session import Session
+from pinchpoint.commands.soak import Soaker
 from pinchpoint.commands.target import interpreter
 from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, TargetError, UsageError
-from pinchpoint.commands.soak import Soaker
 from pinchpoint.monitoring.facts import host_facts
 from pinchpoint.recording import LABEL_FILE, RUN_FILE, load_run, new_run_folder, write_json
 from pinchpoint.stress.ramp import Slo
@@ -55,11 +57,17 @@ def execute(config: RunConfig, console: Console) -> RunResult:
 
     """
     config = validated(config)
+    say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    with interruptible(), gathered(config, say) as recruits:
+        return _execute(config, console, recruits)
+
+
+def _execute(config: RunConfig, console: Console, recruits: list[Recruit]) -> RunResult:
     started_s = time.monotonic()
     folder = new_run_folder(config.root, run_id(), config.out, force=config.force)
     write_json(folder / RUN_FILE, _describe(config, folder))
     write_json(folder / LABEL_FILE, {"fault": config.fault})
-    problem = _live(config, folder, console, started_s)
+    problem = _live(config, folder, console, started_s, recruits)
     try:
         with interruptible():
             _finish(folder, started_s, problem)
@@ -78,6 +86,7 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
     """`run.json`; the fault's name is not in it, except where the user's own words (`argv`) hold it."""
     return {
         "id": folder.name,
+        "mode": "soak" if config.soak is not None else "search",
         "started_at": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
         "argv": list(config.argv),
         "budget_s": config.budget_s,
@@ -86,7 +95,6 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
         "host": host_facts(),
         "target": {
             "command": list(config.command)
-        "mode": "soak" if config.soak is not None else "search",
             or config.target
             or (config.url if config.runs_already else "the reference app"),
             "workers": _workers(config),
@@ -147,20 +155,23 @@ def _keep_facts(folder: Path, session: Session) -> None:
         target["python_version"] = app.python if app is not None else None
         target["implementation"] = app.implementation if app is not None else None
         target["notes"] = list(session.notes)
-        if target["workers"] is None:
-            target["workers"] = session.workers_seen
         if isinstance(session.target, Afar):
             target.update(session.target.facts())
+        if target["workers"] is None:
+            target["workers"] = session.workers_seen
         run["versions"] = _versions(app)
         write_json(folder / RUN_FILE, run)
 
 
-def _live(config: RunConfig, folder: Path, console: Console, started_s: float) -> PinchpointError | None:
+def _live(
+    config: RunConfig, folder: Path, console: Console, started_s: float, recruits: list[Recruit]
+) -> PinchpointError | None:
     """Run the engine; return what ended it early, if anything did. Children are gone when this returns."""
     progress = LiveProgress(console, config.budget_s) if console.is_terminal else PlainProgress(console)
     try:
         with interruptible(), progress, Session(config, folder) as session:
             session.say = progress.note
+            session.recruits = recruits
             if (url := session.serve_metrics()) is not None:
                 console.print(f"metrics at {url}", highlight=False, soft_wrap=True)
             progress.watch(lambda: session.sampler.latest if session.sampler is not None else None)

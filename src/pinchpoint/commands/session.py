@@ -13,6 +13,7 @@ from pinchpoint.commands.afar import Afar
 from pinchpoint.commands.attach import MISSING, PAGES_FOUND, Attached, attach
 from pinchpoint.commands.boot import wait_attached, wait_ready
 from pinchpoint.commands.config import HOST, RunConfig
+from pinchpoint.commands.load_workers import Recruit, drifted, enlist
 from pinchpoint.commands.target import TargetPlan, plan_target
 from pinchpoint.errors import MeasurementError, TargetError
 from pinchpoint.monitoring.awaits import AwaitRecorder
@@ -24,6 +25,7 @@ from pinchpoint.processes import Child, Command, start
 from pinchpoint.recording import AWAITS_FILE, EVENTS_FILE, SERVER_FILE, LineWriter
 from pinchpoint.rows import SampleRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
+from pinchpoint.stress.remote import RemoteWorker
 
 if TYPE_CHECKING:
     from pinchpoint.commands.describe import Description
@@ -53,6 +55,8 @@ class Session:
         """`gunicorn`, `uvicorn` and so on, as far as it is known."""
         self.sampler: Sampler | RemoteSampler | None = None
         self.generator: Generator | None = None
+        self.recruits: list[Recruit] = []
+        """Load workers of other hosts that have come; set by who waited for them."""
         self._awaits: AwaitRecorder | None = None
         self._metrics: Source | None = None
         self.workers_seen: int | None = None
@@ -237,8 +241,12 @@ class Session:
         spec = generator_spec(self.config, self.plan.base_url, self.folder)
         self.generator = Generator(spec, spawn=start)
         self._stack.callback(self.generator.stop)
-        self.generator.start(deadline_s)
+        self.generator.start(deadline_s, lambda settings: enlist(self.recruits, spec, settings))
         self.event("load-ready", pids=self.generator.pids)
+        for worker in self._remote_workers(self.generator):
+            offset = worker.offset
+            data = {"process": worker.process, "name": worker.name}
+            self.event("worker-joined", **data, offset_s=offset.seconds, offset_error_s=offset.error_s)
         self._loaded_s = self.clock()
 
     def check(self) -> None:
@@ -287,8 +295,15 @@ class Session:
             self.note(inside.why_no_page(self.worker_pids, self.target.roots if self.target is not None else []))
         self._probe_checked = True
 
+    @staticmethod
+    def _remote_workers(generator: Generator) -> list[RemoteWorker]:
+        return [worker for worker in generator.workers if isinstance(worker, RemoteWorker)]
+
     def _check_generator(self, generator: Generator) -> None:
         """See that the load processes live; on a full disk they cannot even say why they died."""
+        for worker in self._remote_workers(generator):
+            if (message := drifted(worker)) is not None:
+                self.note(message)
         try:
             generator.check()
         except MeasurementError as error:
