@@ -72,6 +72,10 @@ class RunConfig:
     load_cpus: frozenset[int] | None = None
     pin: bool = True
     profile: bool = True
+    calibrate: bool = True
+    """Measure what the load generator can do against a server that does nothing."""
+    grow: bool = True
+    """Add load processes when the generator is the limit; not where the user gave their number."""
     metrics_port: int | None = None
     """Serve Prometheus metrics there during the run; 0: any free port."""
     seed: int = 1

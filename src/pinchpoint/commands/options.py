@@ -85,6 +85,9 @@ def configure(  # the one list of options; each is documented where it is declar
         Path | None, typer.Option(rich_help_panel=OTHERS, dir_okay=False, help="Certificate for --listen, PEM.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(rich_help_panel=OTHERS, dir_okay=False, help="Its key, PEM.")] = None,
+    calibrate: Annotated[
+        bool, typer.Option(rich_help_panel=LOAD, help="Measure first what the generator can do by itself (4 s).")
+    ] = True,
     seed: Annotated[int, typer.Option(rich_help_panel=LOAD, help="Seed of the arrival schedule.")] = 1,
     p95: Annotated[
         float, typer.Option(rich_help_panel=LIMITS, min=1, help="Limit on the 95th percentile, ms.")
@@ -216,6 +219,7 @@ def configure(  # the one list of options; each is documented where it is declar
         load_cpus=_cpus(load_cpus, "--load-cpus"),
         pin=server_cpus is None and load_cpus is None,
         profile=profile,
+        calibrate=calibrate,
         metrics_port=metrics_port,
         seed=seed,
         out=out,

@@ -10,13 +10,23 @@ import psutil
 PROBE_PREFIX = "pinchpoint-probe-"
 APP_PREFIX = "pinchpoint-app-"
 AGENT_PREFIX = "pinchpoint-agent-"
+ANSWERS_PREFIX = "pinchpoint-answers-"
 
 
 def probe_folder() -> Path:
     """Make a folder for the probe pages, in memory where the system has a place for that."""
+    return _make(PROBE_PREFIX, _in_memory())
+
+
+def answers_folder() -> Path:
+    """Make a folder for a target's answers: they may hold tokens, so no disk should ever see them."""
+    return _make(ANSWERS_PREFIX, _in_memory())
+
+
+def _in_memory() -> Path:
     shared = Path("/dev/shm")  # noqa: S108 - the name is made by mkdtemp
     usable = shared.is_dir() and os.access(shared, os.W_OK | os.X_OK)
-    return _make(PROBE_PREFIX, shared if usable else Path(tempfile.gettempdir()))
+    return shared if usable else Path(tempfile.gettempdir())
 
 
 def agent_folder() -> Path:

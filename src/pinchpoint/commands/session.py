@@ -1,6 +1,7 @@
 """The processes and files of one live run, and the promise that none of them outlives it."""
 
 import contextlib
+import os
 import shutil
 import signal
 import time
@@ -48,6 +49,8 @@ class Session:
         self.say: Callable[[str], None] = lambda _: None
         """Tells the user something at once; set by whoever watches."""
         self.notes: list[str] = []
+        self.load_environ: dict[str, str] = {}
+        """What the load processes find in their environment besides ours."""
         self.target: Child | Attached | Afar | None = None
         self.app: Description | None = None
         """The app's interpreter, as far as it was asked."""
@@ -88,6 +91,10 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def at_end(self, callback: Callable[[], object]) -> None:
+        """Have something done when the session ends, before what was there first is stopped."""
+        self._stack.callback(callback)
 
     def event(self, kind: str, **data: Any) -> None:
         """Append one event to the recording."""
@@ -239,7 +246,7 @@ class Session:
 
         """
         spec = generator_spec(self.config, self.plan.base_url, self.folder)
-        self.generator = Generator(spec, spawn=start)
+        self.generator = Generator(spec, spawn=start, environ={**os.environ, **self.load_environ})
         self._stack.callback(self.generator.stop)
         self.generator.start(deadline_s, lambda settings: enlist(self.recruits, spec, settings))
         self.event("load-ready", pids=self.generator.pids)
