@@ -11,9 +11,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from pinchpoint.links import LinkError, Offset, answer, measure_offset
+from pinchpoint.links import LinkError, answer, measure_offset
 from pinchpoint.monitoring.agent import boot_id
-from pinchpoint.monitoring.agent_words import PROTOCOL, ClockTrack, await_in_ours, kind_of, sample_in_ours
+from pinchpoint.monitoring.agent_words import PROTOCOL, await_in_ours, kind_of, sample_in_ours
+from pinchpoint.offsets import OffsetTrack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +167,7 @@ class RemoteSampler:
 
     def _measure(self) -> None:
         try:
-            self.track.update(measure_offset(self._link, self._clock, ROUNDS_LATER), self._clock())
+            self.track.add(measure_offset(self._link, self._clock, ROUNDS_LATER), self._clock())
         except LinkError:
             if self._link.closed:
                 raise
@@ -212,7 +213,7 @@ class RemoteSampler:
             self._ended = True
 
 
-def _meet(link: Link, clock: Callable[[], float]) -> tuple[dict[str, Any], ClockTrack]:
+def _meet(link: Link, clock: Callable[[], float]) -> tuple[dict[str, Any], OffsetTrack]:
     """Hear who is there, and measure the offset while nothing else is said."""
     late_s = clock() + HELLO_S
     first: dict[str, Any] | None = None
@@ -229,5 +230,4 @@ def _meet(link: Link, clock: Callable[[], float]) -> tuple[dict[str, Any], Clock
     if kind_of(first) != "hello" or first.get("protocol") != PROTOCOL:
         link.close()
         raise LinkError(f"{link.peer} is no agent, or one of another version of pinchpoint")
-    offset: Offset = measure_offset(link, clock, ROUNDS_FIRST)
-    return first, ClockTrack(offset, clock())
+    return first, OffsetTrack(measure_offset(link, clock, ROUNDS_FIRST), clock())

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.describe import Description
@@ -12,6 +12,9 @@ from pinchpoint.links import LinkError, connect
 from pinchpoint.monitoring.agent_words import DEFAULT_PORT
 from pinchpoint.monitoring.remote import RemoteSampler
 from pinchpoint.rows import AwaitRow, SampleRow
+
+if TYPE_CHECKING:
+    from pinchpoint.offsets import Offset
 
 NO_PROFILES = "no flame graphs: they are taken on the server's own host, and not through an agent"
 _FACTS = ("server", "server_cpus", "python", "python_version", "implementation", "pids")
@@ -43,8 +46,8 @@ class Afar:
         except LinkError as error:
             raise TargetError(f"no agent: {error}; `pinchpoint agent --help` says how to start one") from error
         self.address = f"{host}:{port}"
-        self._told: tuple[float, float] | None = None
-        self._lost_told = self._error_told = False
+        self._told: Offset | None = None
+        self._lost_told = self._error_told = self._jump_told = False
         self._dropped_told = 0
         self.sampler.start()
 
@@ -119,13 +122,10 @@ class Afar:
 
     def facts(self) -> dict[str, Any]:
         """Return what run.json keeps of the target: its host beside ours, the agent and the clocks."""
-        track = self.sampler.track
         agent = {
             "address": self.address,
             "machine": self.sampler.machine,
-            "offset_s": track.offset_s,
-            "offset_error_s": track.error_s,
-            "drift_ppm": track.drift_ppm,
+            **self._clocks(),
             "rows": self.sampler.rows,
             "rows_dropped": self.sampler.dropped,
             "cpu_s": self.sampler.agent_cpu_s,
@@ -141,7 +141,10 @@ class Afar:
         while self.sampler.said:
             yield "note", {"message": self.sampler.said.popleft()}
         if self.sampler.target and self._offset_changed():
-            yield "agent", self._clocks()
+            yield "agent", {"name": self.sampler.machine, **self._clocks()}
+        if self.sampler.track.jump_s is not None and not self._jump_told:
+            self._jump_told = True
+            yield "note", {"message": f"the clock of {self.sampler.machine} jumped: rows before and after do not fit"}
         if self.sampler.dropped > self._dropped_told:
             self._dropped_told = self.sampler.dropped
             yield "note", {"message": "the line to the agent is too slow: some of the collector's rows were dropped"}
@@ -164,18 +167,17 @@ class Afar:
         )
 
     def _offset_changed(self) -> bool:
-        """Return True for the first offset, and for one that differs by more than both were sure of."""
-        now = (self.sampler.track.offset_s, self.sampler.track.error_s)
-        if self._told is not None and abs(now[0] - self._told[0]) <= now[1] + self._told[1]:
-            return False
+        """Return True for the first offset, and for each that took another's place."""
+        now, before = self.sampler.track.offset, self._told
         self._told = now
-        return True
+        return before is None or now.seconds != before.seconds
 
     def _clocks(self) -> dict[str, Any]:
         track = self.sampler.track
+        offset = track.offset
         return {
-            "name": self.sampler.machine,
-            "offset_s": track.offset_s,
-            "offset_error_s": track.error_s,
-            "drift_ppm": track.drift_ppm,
+            "offset_s": offset.seconds,
+            "offset_error_s": offset.error_s,
+            "drift_s": track.drift_s,
+            "jump_s": track.jump_s,
         }

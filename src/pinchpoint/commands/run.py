@@ -157,6 +157,7 @@ def _keep_facts(folder: Path, session: Session) -> None:
         target["notes"] = list(session.notes)
         if isinstance(session.target, Afar):
             target.update(session.target.facts())
+            run["load"]["server_cpus"] = target["server_cpus"]
         if target["workers"] is None:
             target["workers"] = session.workers_seen
         run["versions"] = _versions(app)

@@ -114,7 +114,8 @@ def _cpu(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resour
 def _idle(facts: Facts, server: ServerFigures, generator: float | None) -> float | None:
     if facts.cores is None or server.cpu_cores is None:
         return None
-    return max(0.0, facts.cores - server.cpu_cores - (server.foreign_cpu_cores or 0.0) - (generator or 0.0))
+    beside = 0.0 if facts.machine.apart else generator or 0.0
+    return max(0.0, facts.cores - server.cpu_cores - (server.foreign_cpu_cores or 0.0) - beside)
 
 
 def _cpu_ms(server: ServerFigures) -> float | None:

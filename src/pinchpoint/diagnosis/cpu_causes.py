@@ -97,7 +97,7 @@ def _idle_cores(facts: Facts, step: Step) -> float | None:
         return None
     all_full = (loop_use(server) or 0.0) >= LOOP_SATURATED or worker_full(server)
     full = loop_threads(server) if all_full else 0
-    generator = step.client.cpu_share or 0.0
+    generator = 0.0 if facts.machine.apart else step.client.cpu_share or 0.0
     return facts.cores - max(server.cpu_cores, float(full)) - (server.foreign_cpu_cores or 0.0) - generator
 
 

@@ -29,6 +29,8 @@ class Machine:
     """Cores it may use: pinning or host, cut by the quota; None when unknown."""
     shared: bool
     """The load generator may run on the same cores."""
+    apart: bool = False
+    """The load generator runs on another machine."""
 
 
 def cpu_use(step: Step, machine: Machine) -> float | None:

@@ -236,7 +236,11 @@ def _foreign(
     if busy is None or target is None:
         return None
     collector = difference(rows[0]["collector_cpu_s"], rows[-1]["collector_cpu_s"])
-    generator = generator_cores(digests, rows[0]["t_s"], rows[-1]["t_s"])
+    machine = rows[-1].get("machine")
+    beside = [digest for digest in digests if digest.get("host") == machine]
+    generator = generator_cores(beside, rows[0]["t_s"], rows[-1]["t_s"])
+    if generator is None and machine is not None:
+        generator = 0.0  # an agent samples the server's machine, and all load comes from others
     if collector is None or generator is None:
         return None
     return max(0.0, (busy - target - collector) / seconds - generator)
@@ -287,6 +291,8 @@ def _worker(track: Track) -> WorkerFigures:
 
 def machine_of(settings: Mapping[str, object], rows: Sequence[SampleRow]) -> Machine:
     """Return the cores of the target, and whether `server_cpus` and `load_cpus` keep the generator off them."""
+    if rows and rows[-1].get("machine") is not None:
+        return Machine(allowed_cores(settings, rows), shared=False, apart=True)
     pinned, load = settings.get("server_cpus"), settings.get("load_cpus")
     apart = isinstance(pinned, list) and isinstance(load, list) and bool(pinned and load) and not {*pinned} & {*load}
     return Machine(allowed_cores(settings, rows), shared=not apart)
