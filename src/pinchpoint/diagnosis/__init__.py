@@ -8,6 +8,7 @@ from pinchpoint.diagnosis.findings import findings
 from pinchpoint.diagnosis.ledger import build_ledger
 from pinchpoint.diagnosis.memory import growth
 from pinchpoint.diagnosis.soak import soak
+from pinchpoint.diagnosis.soak_steps import counted_steps, growth_of
 from pinchpoint.diagnosis.steps import build_steps, ladder, slo_of
 from pinchpoint.diagnosis.surroundings import surroundings_of
 from pinchpoint.diagnosis.time_shares import time_shares
@@ -36,8 +37,9 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
     slo_p95_ms, slo_errors = slo_of(recording.settings)
     machine = machine_of(recording.settings.get("load") or {}, samples.rows)
     steps = build_steps(recording, samples)
-    sorted_out = ladder(steps)
-    leak = growth(samples, steps, sorted_out)
+    sorted_out = ladder(counted_steps(recording, samples, steps))
+    soaked = soak(steps, samples, recording.digests)
+    leak = growth_of(soaked) if soaked is not None else growth(samples, steps, sorted_out)
     around = surroundings_of(recording, steps)
     facts = Facts(
         steps=steps,
@@ -63,7 +65,7 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         time=facts.time,
         verdict=verdict,
         findings=findings(facts, verdict),
-        soak=soak(steps, samples, recording.digests),
+        soak=soaked,
     )
 
 

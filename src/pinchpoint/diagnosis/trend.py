@@ -67,7 +67,7 @@ def _correlation(residuals: Floats) -> float:
 
 
 def _half_width(x: Floats, residuals: Floats, correlation: float) -> float:
-    """Return the half-width of the interval of a straight line whose errors are AR(1): few long blocks give too little."""
+    """Return the half-width of the interval of a straight line with AR(1) errors: few long blocks give too little."""
     spread = math.sqrt(float(np.sum((x - x.mean()) ** 2)))
     error = math.sqrt(float(np.sum(residuals**2)) / max(1, len(x) - 2)) / spread
     return Z_95 * error * math.sqrt((1 + correlation) / (1 - correlation))
