@@ -216,8 +216,9 @@ class Generator:
         self.check()
         self._last_id += 1
         segment_id = self._last_id
-        start_s = self._clock() + LEAD_S if at_s is None else at_s
         self._on_duty = [part for part in self._all if part.ready]
+        delay_s = max((part.worker.delay_s for part in self._on_duty), default=0.0)
+        start_s = self._clock() + LEAD_S + delay_s if at_s is None else at_s
         parts = len(self._on_duty)
         for index, part in enumerate(list(self._on_duty)):
             segment = Segment(

@@ -60,6 +60,10 @@ class LoadWorker(Protocol):
     def pid(self) -> int | None:
         """Its process, when it runs on this machine."""
 
+    @property
+    def delay_s(self) -> float:
+        """Seconds that a message may take to it."""
+
     def fileno(self) -> int:
         """Return a descriptor that is readable when `take` has something to return; -1 when it is closed."""
 
@@ -89,6 +93,7 @@ class LocalWorker:
     """A load process on this machine, over a socket pair; its rows come from the file it writes."""
 
     remote = False
+    delay_s = 0.0
 
     def __init__(self, process: int, child: Child, channel: socket.socket, folder: Path) -> None:
         """Made by `start_local`."""

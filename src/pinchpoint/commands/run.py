@@ -111,6 +111,7 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
             "locustfile": str(config.locustfile) if config.locustfile else None,
             "get_paths": list(config.get_paths),
             "processes": config.processes,
+            **({"remote_workers": config.expect_workers} if config.expect_workers else {}),
             "max_users": config.max_users,
             "seed": config.seed,
             "load_cpus": _listed(config.load_cpus),

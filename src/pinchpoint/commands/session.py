@@ -249,6 +249,8 @@ class Session:
         self.generator = Generator(spec, spawn=start, environ={**os.environ, **self.load_environ})
         self._stack.callback(self.generator.stop)
         self.generator.start(deadline_s, lambda settings: enlist(self.recruits, spec, settings))
+        if self.generator.lost:
+            raise MeasurementError(self.generator.lost[0].message)
         self.event("load-ready", pids=self.generator.pids)
         for worker in self._remote_workers(self.generator):
             offset = worker.offset
