@@ -272,7 +272,7 @@ def pooled_noise(runs: Mapping[Any, Sequence[float]]) -> Noise | None:
             logs = np.log(np.sort(np.asarray(rates, dtype=np.float64)))
             residuals.extend((logs - logs.mean()) * math.sqrt(len(rates) / (len(rates) - 1)))
             freedom += len(rates) - 1
-    return Noise(np.array(residuals), freedom) if freedom else None
+    return Noise(np.sort(residuals), freedom) if freedom else None
 
 
 def mean_rate(rates: Sequence[float]) -> float:
