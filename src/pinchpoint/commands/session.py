@@ -16,6 +16,7 @@ from pinchpoint.commands.boot import wait_attached, wait_ready
 from pinchpoint.commands.config import HOST, RunConfig
 from pinchpoint.commands.load_workers import Recruit, drifted, enlist
 from pinchpoint.commands.target import TargetPlan, plan_target
+from pinchpoint.diagnosis.resource_gates import split_told
 from pinchpoint.errors import MeasurementError, TargetError
 from pinchpoint.monitoring.awaits import AwaitRecorder
 from pinchpoint.monitoring.exporter import Exporter, Source
@@ -252,11 +253,18 @@ class Session:
         if self.generator.lost:
             raise MeasurementError(self.generator.lost[0].message)
         self.event("load-ready", pids=self.generator.pids)
+        self.tell_split(len(self.generator.workers), self.config.load_cpus, "as it was started")
         for worker in self._remote_workers(self.generator):
             offset = worker.offset
             data = {"process": worker.process, "name": worker.name}
             self.event("worker-joined", **data, offset_s=offset.seconds, offset_error_s=offset.error_s)
         self._loaded_s = self.clock()
+
+    def tell_split(self, processes: int, load_cpus: frozenset[int] | None, reason: str) -> None:
+        """Record how load and server share the machine from now on, and tell the user."""
+        load, server = (None if cpus is None else sorted(cpus) for cpus in (load_cpus, self.config.server_cpus))
+        self.event("generator", processes=processes, load_cpus=load, server_cpus=server, reason=reason)
+        self.say(split_told(processes, load, server))
 
     def check(self) -> None:
         """Raise when something the measurement rests on is gone.
