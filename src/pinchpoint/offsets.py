@@ -1,5 +1,6 @@
 """How far another machine's clock is ahead of ours: one measurement, and the figure in force over a run. Pure."""
 
+import math
 from dataclasses import dataclass
 
 DRIFT = 2e-4
@@ -32,13 +33,14 @@ class OffsetTrack:
         self.offset = first
         self.jump_s: float | None = None
         """How far the clock jumped, at least; None: it did not."""
-        self._first_s = first.seconds
+        self._first = first
         self._at_s = now_s
 
     @property
     def drift_s(self) -> float:
-        """How far the offset has moved since the beginning, in seconds."""
-        return self.offset.seconds - self._first_s
+        """How far the clock has run away since the beginning, at least, in seconds."""
+        moved_s = self.offset.seconds - self._first.seconds
+        return math.copysign(max(0.0, abs(moved_s) - self._first.error_s - self.offset.error_s), moved_s)
 
     def add(self, found: Offset, now_s: float) -> None:
         """Take in a measurement made at `now_s`: its bounds hold, whatever its delay was."""
