@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pinchpoint.diagnosis.capacity import capacity, recovery
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.findings import findings
+from pinchpoint.diagnosis.generator_summary import generator_summary
 from pinchpoint.diagnosis.ledger import build_ledger
 from pinchpoint.diagnosis.memory import growth
 from pinchpoint.diagnosis.soak import soak
 from pinchpoint.diagnosis.soak_steps import counted_steps, growth_of
-from pinchpoint.diagnosis.steps import build_steps, ladder, slo_of
+from pinchpoint.diagnosis.steps import build_steps, ladder, rows_by_step, slo_of
 from pinchpoint.diagnosis.surroundings import surroundings_of
 from pinchpoint.diagnosis.time_shares import time_shares
 from pinchpoint.diagnosis.validity import validity
@@ -35,18 +36,18 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
     """
     samples = Samples(recording.samples)
     slo_p95_ms, slo_errors = slo_of(recording.settings)
-    machine = machine_of(recording.settings.get("load") or {}, samples.rows)
     steps = build_steps(recording, samples)
+    around = surroundings_of(recording, steps)
+    machine = machine_of(around.sharing(recording.settings.get("load") or {}), samples.rows)
     sorted_out = ladder(counted_steps(recording, samples, steps))
     soaked = soak(steps, samples, recording.digests)
     leak = growth_of(soaked) if soaked is not None else growth(samples, steps, sorted_out)
-    around = surroundings_of(recording, steps)
     facts = Facts(
         steps=steps,
         ladder=sorted_out,
         machine=machine,
         validity=validity(sorted_out, machine, slo_p95_ms, slo_errors, around),
-        capacity=capacity(steps, sorted_out, slo_p95_ms, slo_errors),
+        capacity=capacity(steps, sorted_out, slo_p95_ms, slo_errors, rows_by_step(recording)),
         ledger=build_ledger(sorted_out, machine, leak),
         time=time_shares(sorted_out),
         leak=leak,
@@ -66,6 +67,9 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         verdict=verdict,
         findings=findings(facts, verdict),
         soak=soaked,
+        generator=generator_summary(
+            steps, recording.events, recording.settings.get("load") or {}, sorted_out.sustained
+        ),
     )
 
 

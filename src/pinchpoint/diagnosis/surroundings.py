@@ -1,6 +1,6 @@
 """What the recording says about the generator as a whole: how it shared the machine, what it can do, what it lost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,11 @@ class Surroundings:
     lost_agent: str | None = None
     silent: str | None = None
     """Why the load processes themselves were not heard any more."""
+
+    def sharing(self, load: Mapping[str, object]) -> dict[str, object]:
+        """Return the recording's `load` settings with the CPUs that the load processes had at the end."""
+        cpus = None if self.split is None or self.split.load_cpus is None else list(self.split.load_cpus)
+        return {**load, **({"load_cpus": cpus} if self.split is not None and self.changes else {})}
 
 
 def surroundings_of(recording: Recording, steps: Sequence[Step]) -> Surroundings:
