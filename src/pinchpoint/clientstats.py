@@ -107,12 +107,14 @@ def _by_name(rows: Iterable[DigestRow]) -> dict[str, list[NameRow]]:
 
 
 def _endpoint(name: str, entries: Sequence[NameRow]) -> EndpointFigures:
+    latency = histograms.merge(entry["latency_ok"] for entry in entries)
     return EndpointFigures(
         name=name,
         ok=sum(entry["ok"] for entry in entries),
         failed=sum(entry["failed"] for entry in entries),
         latency_ms=_latency(entries),
         errors=_errors(entries),
+        mean_ms=histograms.mean_ms(latency),
     )
 
 

@@ -144,6 +144,13 @@ def percentiles_ms(histogram: HdrHistogram | None) -> Latency | None:
     return Latency(p50=p50, p90=p90, p95=p95, p99=p99, max=top)
 
 
+def mean_ms(histogram: HdrHistogram | None) -> float | None:
+    """Return the mean in milliseconds, by the middles of the buckets; None for none or an empty one."""
+    if histogram is None or not histogram.get_total_count():
+        return None
+    return float(histogram.get_mean_value()) / US_PER_MS
+
+
 def _counts(histogram: HdrHistogram) -> npt.NDArray[np.int64]:
     """View the counters, without a copy."""
     return np.frombuffer(histogram.counts, dtype=np.int64)

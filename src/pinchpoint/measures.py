@@ -38,6 +38,8 @@ class EndpointFigures:
     failed: int
     latency_ms: Latency | None
     errors: dict[str, int] = field(default_factory=dict)
+    mean_ms: float | None = None
+    """Mean latency of the successful ones."""
 
 
 @dataclass(frozen=True, slots=True)

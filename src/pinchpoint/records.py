@@ -283,6 +283,45 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class OtherHost:
+    """A machine that took part: one that sent load, or the target's own."""
+
+    name: str
+    role: Literal["load", "target"]
+    offset_s: float | None
+    """Its monotonic clock minus ours."""
+    offset_error_s: float | None
+    lost: str | None
+    """Why it was gone before the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSummary:
+    """What pressed, and what it cost: the figures by which a reader believes the rest."""
+
+    processes: int
+    """Load processes that reported, on all hosts, at most."""
+    load_cpus: list[int] | None
+    server_cpus: list[int] | None
+    max_rps: float | None
+    """Arrivals per second that it started against a server that does nothing."""
+    highest_rps: float | None
+    """Arrivals per second that it started in this run, at most."""
+    cpu_peak: float | None
+    """Busiest load process in its busiest second, as a share of one core."""
+    send_lag_ms_p99: float | None
+    """Worst step's."""
+    scheduled: int
+    unsent: int
+    """Arrivals nobody was free to take."""
+    imbalance: float | None
+    """Requests of the busiest worker over the mean, at the sustainable load: keep-alive connections spread badly."""
+    changes: list[str] = field(default_factory=list)
+    """How load and server shared the machine, each time that was decided."""
+    hosts: list[OtherHost] = field(default_factory=list)
+
+
 class Diagnosis:
     """Everything diagnosis concludes from a recording; a pure function of the run folder's signals."""
 
@@ -297,6 +336,9 @@ class Diagnosis:
     soak: Soak | None = None
     """Only of a soak."""
 
+    generator: GeneratorSummary | None = None
+    stages: Staged | None = None
+    """Only of a run with `--stages`."""
 
 _JSON_NAMES = {"class_": "class", "from_": "from"}
 
