@@ -56,7 +56,7 @@ def test_the_value_the_gain_and_the_price_come_first(tmp_path: Path) -> None:
     price = "at the price of 1.18 cores and 60 MiB of memory (PSS) (2 workers: 0.8 cores and 60 MiB of memory (PSS))."
     assert lines(shown)[0].endswith(price)
     assert lines(shown)[1] == "The rule of thumb, 2 * 2 cores + 1, says 5, which was not measured."
-    assert lines(shown)[2].startswith("Each worker brings 79.6/s, up to a ceiling of 237/s.")
+    assert lines(shown)[2].startswith("Each worker brings 79.9/s, up to a ceiling of 237/s.")
     assert lines(shown)[3].startswith("12 runs of 30 s, in random order. Open model: ")
     assert lines(shown)[4] == "Server and load shared all CPUs in every run; nothing was pinned."
 

@@ -10,7 +10,7 @@ from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.cooldown import Rest
 from pinchpoint.commands.knobs import WORKERS, Knob, Value
 from pinchpoint.commands.run import RunResult
-from pinchpoint.diagnosis.sweeps import Choice, Comparison, Gain, Measured, choose, gains
+from pinchpoint.diagnosis.sweeps import TIE, Choice, Comparison, Gain, Measured, choose, gains
 from pinchpoint.errors import ExitCode
 from pinchpoint.recording import load_run
 from pinchpoint.scaling import Scaling, fit_scaling, mean_rate
@@ -119,7 +119,7 @@ def sweep_table(config: RunConfig, knob: Knob, repeats: int, trials: Sequence[Tr
         "best": _best(knob, choice, rows) if choice is not None else None,
         "gains": [_gain(one) for one in gains(measured)],
         "scaling": _scaling(fit_scaling(_runs(measured))) if knob.scales else None,
-        "notes": _notes(trials),
+        "notes": _notes(trials, comparison),
         "rows": rows,
     }
 
@@ -234,9 +234,11 @@ def _cpus(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _notes(trials: Sequence[Trial]) -> list[str]:
+def _notes(trials: Sequence[Trial], comparison: Comparison) -> list[str]:
     loud = sum(1 for one in trials if one["quiet"] is False)
     notes = [f"before {loud} of {len(trials)} runs the machine was not quiet"] if loud else []
     if any(one["counted"] and not one["reached"] for one in trials):
         notes.append("some runs ended before the app's limit: their rates are lower bounds (>=)")
+    if comparison.noise is None and len(comparison.values) > 1:
+        notes.append(f"no value has two valid runs: differences below {TIE:.0%} are taken for noise")
     return notes

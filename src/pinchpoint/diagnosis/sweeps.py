@@ -152,4 +152,6 @@ def _says(gain: Gain) -> str:
         return f"{gain.end} loses ({change(gain)})"
     if gain.side == "above":
         return f"{gain.end} brings {change(gain)}"
+    if gain.ci is not None and gain.ci[0] > 1:
+        return f"{gain.end} adds too little to matter ({change(gain)})"
     return f"{gain.end} adds nothing that stands out of the noise ({change(gain)})"

@@ -59,11 +59,9 @@ def _tiles(sweep: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _figures(sweep: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (id, caption) of the figures that have something to show."""
-    law = {"usl": "the scaling law", "ceilings": "each its share up to one ceiling"}
+    law = {"usl": "line: the scaling law", "ceilings": "line: a share each, up to a ceiling"}
     model = (sweep["scaling"] or {}).get("model")
-    rate = "Sustainable rate, requests/s: mean with its 95 % interval, every run a dot" + (
-        f"; line: {law[model]}, inside the measured range" if model else ""
-    )
+    rate = "Sustainable rate, requests/s, with its 95 % interval" + (f"; {law[model]}" if model else "")
     wanted: list[tuple[str, str, str | tuple[str, ...]]] = [
         ("rate", rate, "sustainable_rps"),
         ("p95", "p95 at that rate, ms", "p95_ms"),
