@@ -8,6 +8,7 @@ Numbers are arrivals per second (`100/s` and `6000/m` are allowed), or users in 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from pinchpoint.measures import Model
@@ -21,6 +22,7 @@ SEPARATORS = (",", ";")
 SPIKE_FACTOR = 1.5
 """A peak at least this many times the load before it, which then goes back, is a spike."""
 BACK_AT_BASE = 1.1
+LINES_A_WAVE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +132,52 @@ class LoadProfile:
             begun_s += stage.seconds
         return total / (t1_s - t0_s)
 
+    def rest(self, t_s: float) -> list[list[Any]]:
+        """Return the pieces from a time on; what is left of a wave in short lines: waves begin at their mean."""
+        pieces: list[list[Any]] = []
+        begun_s = 0.0
+        for stage in self.stages:
+            gone_s = max(0.0, t_s - begun_s)
+            left_s = stage.seconds - gone_s
+            begun_s += stage.seconds
+            if left_s <= 0:
+                continue
+            if gone_s == 0:
+                pieces.append(stage.piece())
+                continue
+            count = max(1, math.ceil(left_s / stage.period_s * LINES_A_WAVE)) if stage.kind == "sine" else 1
+            cuts = [gone_s + left_s * number / count for number in range(count + 1)]
+            pieces += [["line", stage.level(a), stage.level(b), b - a] for a, b in pairwise(cuts)]
+        return pieces
+
+    def populations(self) -> list[tuple[float, float, int]]:
+        """Return the load in whole users: (from, to, users), at most a second each unless it stands still."""
+        found: list[tuple[float, float, int]] = []
+        for begun_s, ended_s in pairwise(self.borders):
+            cuts = [begun_s]
+            while cuts[-1] + 1.0 < ended_s:
+                cuts.append(cuts[-1] + 1.0)
+            for a, b in pairwise([*cuts, ended_s]):
+                users = round(self.mean(a, b))
+                if found and found[-1][2] == users:
+                    found[-1] = (found[-1][0], b, users)
+                elif b > a:
+                    found.append((a, b, users))
+        return found
+
     def slices(self, least_s: float, most_s: float) -> list[tuple[float, float]]:
-        """Cut it into windows of `least_s` to `most_s` seconds, none across a border; a shorter stage is one window."""
+        """Cut it into windows of `least_s` to `most_s` seconds, none across a border; a shorter stage is one window.
+
+        Inner cuts fall on whole seconds, where digest rows end.
+        """
         found = []
-        for begun_s, ended_s in zip(self.borders, self.borders[1:], strict=False):
+        for begun_s, ended_s in pairwise(self.borders):
             length_s = ended_s - begun_s
             if length_s <= 0:
                 continue
             count = max(1, min(math.ceil(length_s / most_s), math.floor(length_s / least_s)))
-            cuts = [begun_s + length_s * number / count for number in range(count)]
-            found += list(zip(cuts, [*cuts[1:], ended_s], strict=True))
+            inner = [float(round(begun_s + length_s * number / count)) for number in range(1, count)]
+            found += list(pairwise([begun_s, *inner, ended_s]))
         return found
 
     def spikes(self) -> list[Spike]:

@@ -7,13 +7,14 @@ says nothing: it begins the window anew and never fires anything.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pinchpoint import histograms
 from pinchpoint.clientstats import ClientWindow
+from pinchpoint.rows import SampleRow
 from pinchpoint.seconds import Second, Seen, seconds_of
-from pinchpoint.stress.autostop import CLIENT_KINDS, Criterion
+from pinchpoint.stress.autostop import Criterion
 from pinchpoint.stress.signals import Signals
 
 NET_CODES = {"timeout": ("110",), "connection": ("32", "104", "111")}
@@ -261,26 +262,29 @@ class StopRules:
         self._told.update(fresh)
         return [f"autostop: {name} is not measured here, so its criterion cannot fire meanwhile" for name in fresh]
 
-    def again(self) -> "StopRules":
-        """Return the same criteria with empty windows."""
-        return StopRules(self._criteria, self._max_users)
-
 
 class StepRule:
-    """One client criterion as a limit on the steps of a search: a step in which it fires has failed."""
+    """One criterion as a limit on the steps of a search: a step in which it fires has failed."""
 
-    def __init__(self, criterion: Criterion, max_users: int | None = None) -> None:
+    def __init__(
+        self,
+        criterion: Criterion,
+        max_users: int | None = None,
+        samples: Callable[[], Sequence[SampleRow]] = tuple,
+    ) -> None:
+        """`samples` returns the collector's rows of the last while, for criteria on the server's signals."""
         self._criterion = criterion
         self._max_users = max_users
+        self._samples = samples
 
     def breach(self, window: ClientWindow) -> str | None:
         """Say how a step breaks it; a step shorter than the criterion's window never does."""
-        if not window.rows or self._criterion.kind not in CLIENT_KINDS | {"instances"}:
+        if not window.rows or self._criterion.kind == "limit":
             return None
         start_s = min(row["t0_s"] for row in window.rows)
         end_s = max(row["t1_s"] for row in window.rows)
-        evaluator = Evaluator(self._criterion, self._max_users)
-        for second in seconds_of(window.rows, (), start_s, end_s):
-            if (fired := evaluator.judge(second, Signals())) is not None:
+        rules = StopRules([self._criterion], self._max_users)
+        for second in seconds_of(window.rows, self._samples(), start_s, end_s):
+            if (fired := rules.judge(second)) is not None:
                 return f"autostop {fired.criterion}: {fired.message}"
         return None

@@ -8,12 +8,12 @@ import json
 import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pinchpoint import histograms
 from pinchpoint.clientstats import ClientWindow
-from pinchpoint.seconds import Second, Seen, seen_in
+from pinchpoint.seconds import Seen, Total, seen_in
 from pinchpoint.stress.grammar import Scanner, plain, seconds_text
 
 DURATION, FAILED, REQUESTS, DROPPED = "http_req_duration", "http_req_failed", "http_reqs", "dropped_iterations"
@@ -36,28 +36,6 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 FEWEST_FAILURES = 2
 """One failed request among a few dozen says nothing about a share of 1 %: an abort waits for a second one."""
 _JSON_KEYS = frozenset({"threshold", "abortOnFail", "delayAbortEval"})
-
-
-@dataclass(slots=True)
-class Total:
-    """Everything that thresholds are judged by, over a window."""
-
-    seconds: float = 0.0
-    offered: bool = False
-    unsent: int = 0
-    all: Seen = field(default_factory=Seen)
-    named: dict[str, Seen] = field(default_factory=dict)
-
-    def add(self, second: Second, names: Sequence[str]) -> None:
-        """Count a second too; `names` are the endpoints that somebody asks for."""
-        if not second.measured:
-            return
-        self.seconds += second.seconds
-        self.offered = self.offered or second.offered
-        self.unsent += sum(row["unsent"] for row in second.rows)
-        self.all.add(second.seen())
-        for name in names:
-            self.named.setdefault(name, Seen()).add(second.seen(name))
 
 
 @dataclass(frozen=True, slots=True)

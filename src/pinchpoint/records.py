@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pinchpoint.measures import Latency, Phase, Step
     from pinchpoint.soak_records import Soak
+    from pinchpoint.staged_records import Staged
 
 BottleneckClass = Literal["cpu", "memory", "io", "pool", "blocking", "lock", "none", "generator", "undetermined"]
 VerdictStatus = Literal["confirmed", "supported", "ambiguous", "invalid"]
@@ -283,7 +284,6 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class OtherHost:
     """A machine that took part: one that sent load, or the target's own."""
 
@@ -322,6 +322,7 @@ class GeneratorSummary:
     hosts: list[OtherHost] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """Everything diagnosis concludes from a recording; a pure function of the run folder's signals."""
 
@@ -335,10 +336,10 @@ class Diagnosis:
     findings: list[Finding] = field(default_factory=list)
     soak: Soak | None = None
     """Only of a soak."""
-
     generator: GeneratorSummary | None = None
     stages: Staged | None = None
     """Only of a run with `--stages`."""
+
 
 _JSON_NAMES = {"class_": "class", "from_": "from"}
 

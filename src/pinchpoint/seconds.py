@@ -189,3 +189,25 @@ def seconds_of(rows: Sequence[DigestRow], samples: Sequence[SampleRow], start_s:
     folder = Seconds(start_s, lambda: 0)
     folder.feed(rows, samples)
     return folder.take(float("inf"), end_s)
+
+
+@dataclass(slots=True)
+class Total:
+    """What limits are judged by, over many seconds."""
+
+    seconds: float = 0.0
+    offered: bool = False
+    unsent: int = 0
+    all: Seen = field(default_factory=Seen)
+    named: dict[str, Seen] = field(default_factory=dict)
+
+    def add(self, second: Second, names: Iterable[str]) -> None:
+        """Count a second too; `names` are the endpoints to count apart."""
+        if not second.measured:
+            return
+        self.seconds += second.seconds
+        self.offered = self.offered or second.offered
+        self.unsent += sum(row["unsent"] for row in second.rows)
+        self.all.add(second.seen())
+        for name in names:
+            self.named.setdefault(name, Seen()).add(second.seen(name))

@@ -5,9 +5,16 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pinchpoint.errors import UsageError
+
+if TYPE_CHECKING:  # `--help` should not load scientific libraries
+    from pinchpoint.stress.arrivals import Spacing
+    from pinchpoint.stress.autostop import Criterion
+    from pinchpoint.stress.stages import LoadProfile
+    from pinchpoint.stress.thresholds import Threshold
 
 HOST = "127.0.0.1"
 """Where the targets that we choose an address for listen."""
@@ -92,6 +99,11 @@ class RunConfig:
     tls_key: Path | None = None
     soak: SoakAsk | None = None
     """Instead of the search for the limit."""
+    stages: "LoadProfile | None" = None
+    """Likewise: a load profile."""
+    thresholds: "tuple[Threshold, ...]" = ()
+    autostop: "tuple[Criterion, ...]" = ()
+    spacing: "Spacing" = "poisson"
     argv: tuple[str, ...] = ()
     agent: str | None = None
     """HOST:PORT of the agent that watches the server at `url`."""

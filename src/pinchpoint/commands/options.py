@@ -32,6 +32,7 @@ _WORDS: tuple[tuple[type, str], ...] = (
 )
 _PLAIN: dict[str, tuple[type, ...]] = {TEXT: (str,), WHOLE: (int,), NUMBER: (int, float)}
 NUMBERS_AS_TEXT = frozenset({"budget", "users", "server_cpus", "load_cpus"})
+DEFAULT_BUDGET_S = 180.0
 LOAD, SERVER, OUTPUT, LIMITS = "Load", "Server", "Output", "Limits"
 OTHERS = "Other hosts"
 SECRET = "--token"  # noqa: S105 - the option's name
@@ -42,7 +43,10 @@ def configure(  # the one list of options; each is documented where it is declar
         str | None, typer.Argument(metavar="[MODULE:APP]", help="Your ASGI or WSGI app; left out: the reference app.")
     ] = None,
     *,
-    budget: Annotated[str, typer.Option(help="All the time the run may take, such as 60s, 3m, 1m30s.")] = "3m",
+    budget: Annotated[
+        str | None,
+        typer.Option(help="All the time the run may take, such as 60s, 1m30s; default 3m, or what --stages need."),
+    ] = None,
     fault: Annotated[str | None, typer.Option(help="Switch on a known bottleneck of the reference app.")] = None,
     model: Annotated[
         str,
@@ -62,13 +66,27 @@ def configure(  # the one list of options; each is documented where it is declar
         float | None,
         typer.Option(rich_help_panel=LOAD, help="Seconds each load level is held; default from the budget."),
     ] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=LOAD,
+            help="Your own load over time instead of a search: `30s:100,1m:400` or `spike(50,400,10s,5s,15s)`.",
+        ),
+    ] = None,
+    arrivals: Annotated[
+        str, typer.Option(rich_help_panel=LOAD, help="Gaps between arrivals: `poisson` (bursts) or `even`.")
+    ] = "poisson",
     max_users: Annotated[int, typer.Option(rich_help_panel=LOAD, min=1, help="Cap on users of the rate model.")] = 128,
     processes: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--processes", "--load-workers", rich_help_panel=LOAD, min=0, help="Load processes on this machine."
+            "--processes",
+            "--load-workers",
+            rich_help_panel=LOAD,
+            min=0,
+            help="Load processes on this machine; default: 1, and more when the load is the limit.",
         ),
-    ] = 1,
+    ] = None,
     expect_workers: Annotated[
         int,
         typer.Option(
@@ -92,6 +110,19 @@ def configure(  # the one list of options; each is documented where it is declar
     p95: Annotated[
         float, typer.Option(rich_help_panel=LIMITS, min=1, help="Limit on the 95th percentile, ms.")
     ] = 500.0,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=LIMITS,
+            help="Like k6's: `p(95)<500`, `rate<1%`, `http_reqs:rate>100`; repeatable. docs/load.md",
+        ),
+    ] = None,
+    autostop: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=LIMITS, help="Like Yandex.Tank's: `http(5xx,10%,10s)`, `time(1s,10s)`; repeatable."
+        ),
+    ] = None,
     max_errors: Annotated[
         float, typer.Option(rich_help_panel=LIMITS, min=0, max=100, help="Limit on failed responses, percent.")
     ] = 1.0,
@@ -188,8 +219,14 @@ def configure(  # the one list of options; each is documented where it is declar
         raise UsageError(f"--model {model!r}: choose `rate` (arrivals per second) or `users` (Locust users)")
     if locustfile is not None and not locustfile.is_file():
         raise UsageError(f"--locustfile {locustfile}: there is no such file")
-    budget_s = parse_budget(budget)
-    check_dwell(dwell, budget_s)
+    asked_s = None if budget is None else parse_budget(budget)
+    limits: dict[str, Any] = {"budget_s": asked_s or DEFAULT_BUDGET_S}
+    if stages is not None or threshold or autostop or arrivals != "poisson":
+        from pinchpoint.commands.limits import read_limits  # noqa: PLC0415 - `--help` should stay quick
+
+        limits |= read_limits(model, stages, threshold or [], autostop or [], arrivals, asked_s)
+    if stages is None:
+        check_dwell(dwell, limits["budget_s"])
     return RunConfig(
         target=target,
         url=url,
@@ -211,8 +248,9 @@ def configure(  # the one list of options; each is documented where it is declar
         users=parse_counts(users, "--users"),
         dwell_s=dwell,
         max_users=max_users,
-        processes=processes,
-        budget_s=budget_s,
+        processes=1 if processes is None else processes,
+        grow=processes is None,
+        **limits,
         p95_ms=p95,
         max_error_rate=max_errors / 100,
         server_cpus=_cpus(server_cpus, "--server-cpus"),

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pinchpoint.commands.limits import recorded_thresholds
 from pinchpoint.diagnosis import diagnose
+from pinchpoint.diagnosis.staged import crossings, judged
 from pinchpoint.profiles.awaits import await_profiles, summarise
 from pinchpoint.profiles.load import load_profiles
 from pinchpoint.recording import load_recording, load_run
@@ -22,6 +24,8 @@ class Rebuilt:
     paths: dict[str, Path]
     damaged_rows: int = 0
     """Rows of the recording that were left out."""
+    crossed: tuple[str, ...] = ()
+    """Limits of the user's own that were crossed, and what ended the load early, in words."""
 
 
 def rebuild(folder: Path) -> Rebuilt:
@@ -37,7 +41,9 @@ def rebuild(folder: Path) -> Rebuilt:
     taken = load_profiles(recording)
     awaits = summarise(recording, taken)
     profiles = [*taken, *await_profiles(recording, taken)]
-    diagnosis = diagnose(recording, taken, awaits)
+    limits = recorded_thresholds(recording.settings["load"])
+    diagnosis = judged(diagnose(recording, taken, awaits), recording, limits)
     paths = write_reports(folder, recording, run, diagnosis, profiles, awaits)
     damaged = int(recording.extra.get("damaged_rows", 0))
-    return Rebuilt(diagnosis, build_report(run, diagnosis, profiles, awaits), paths, damaged)
+    crossed = crossings(run.get("mode"), diagnosis, recording)
+    return Rebuilt(diagnosis, build_report(run, diagnosis, profiles, awaits), paths, damaged, crossed)

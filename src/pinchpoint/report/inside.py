@@ -10,7 +10,7 @@ from pinchpoint import units
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-CAPACITY_PHASES = frozenset({"baseline", "ramp", "search"})
+CAPACITY_PHASES = frozenset({"baseline", "ramp", "search", "stage"})
 MOST_ROWS = 12
 """Rows of a table in a report; `report.json` has all of them."""
 

@@ -42,7 +42,7 @@ _MODELS = {
     "so a slow app is also asked less.",
 }
 
-LOADED = ("baseline", "ramp", "search", "overload")
+LOADED = ("baseline", "ramp", "search", "overload", "stage")
 """Phases whose steps tell latency against load; profile trials carry the profiler's cost, recovery is not load."""
 
 
