@@ -112,7 +112,7 @@ def _endpoint(name: str, entries: Sequence[NameRow]) -> EndpointFigures:
         name=name,
         ok=sum(entry["ok"] for entry in entries),
         failed=sum(entry["failed"] for entry in entries),
-        latency_ms=_latency(entries),
+        latency_ms=histograms.percentiles_ms(latency),
         errors=_errors(entries),
         mean_ms=histograms.mean_ms(latency),
     )

@@ -128,7 +128,7 @@ def sustained_step(steps: Sequence[Step], sustainable_rps: float | None) -> Step
 
 
 def _scenarios(diagnosis: Diagnosis, slo: dict[str, Any]) -> list[dict[str, Any]]:
-    """Judge each endpoint at the sustainable load. The mean is null: percentiles do not give one."""
+    """Judge each endpoint at the sustainable load, latency of successful requests."""
     step = sustained_step(diagnosis.steps, diagnosis.capacity.sustainable_rps)
     if step is None:
         return []
