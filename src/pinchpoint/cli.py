@@ -281,7 +281,7 @@ app.command("sweep")(
             default=None,
         ),
         _option("as_json", AS_JSON, default=False),
-        leave_out=frozenset({"workers", "threads", "worker_class", "profile"}),
+        leave_out=frozenset({"workers", "threads", "worker_class", "profile", "stages", "agent", "tls_ca"}),
     )
 )
 

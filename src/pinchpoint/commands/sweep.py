@@ -171,7 +171,9 @@ class _Live:
 
     def _one(self, turn: Turn, number: int) -> RunResult:
         out = self.folder / f"{_slug(self.knob.name)}-{_slug(turn.value)}-r{turn.repeat}"
-        one = replace(self.knob.turned(self.config, turn.value), out=out, root=self.folder)
+        # The generator is the same in all runs: what it can do by itself is measured once.
+        calibrate = self.config.calibrate and number == 1
+        one = replace(self.knob.turned(self.config, turn.value), out=out, root=self.folder, calibrate=calibrate)
         try:
             return self.execute(one, self.console)
         except UsageError as error:
