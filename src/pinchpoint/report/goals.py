@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pinchpoint import units
+from pinchpoint.report import words
 from pinchpoint.report.inside import Table
 
 Report = dict[str, Any]
@@ -22,18 +23,6 @@ def unit_of(report: Report) -> str:
     return UNITS.get(report["run"]["load"].get("model") or "", "load model n/a")
 
 
-def between(interval: list[float] | None, unit: str = "") -> str:
-    """Return `95 to 102`; `n/a` without an interval."""
-    if interval is None:
-        return units.NOT_MEASURED
-    return f"{units.number(interval[0])} to {units.number(interval[1])}{unit}"
-
-
-def with_interval(value: float | None, interval: list[float] | None) -> str:
-    """Return `98/s (95 to 102)`."""
-    return units.rps(value) if interval is None else f"{units.rps(value)} ({between(interval)})"
-
-
 def goals(report: Report) -> Table | None:
     """Return what the search found for each goal; None where no goals were searched for."""
     found = report["capacity"].get("goals") or []
@@ -45,7 +34,7 @@ def goals(report: Report) -> Table | None:
             units.rps(one["lower_rps"]) if one["lower_rps"] is not None else "no load",
             units.rps(one["upper_rps"]) if one["upper_rps"] is not None else "not reached",
             units.rps(one["throughput_rps"]),
-            between(one["ci_rps"]),
+            words.between(one["ci_rps"]),
             units.count(one["trials"]),
             str(one["description"]),
         )
@@ -54,17 +43,11 @@ def goals(report: Report) -> Table | None:
     return Table(f"Capacity by goal ({unit_of(report)})", GOAL_HEAD, rows, GOAL_NOTE)
 
 
-def collapse(report: Report) -> str | None:
-    """Say what became of the goodput at 1.5 times the plateau; None where that was not tried."""
-    ratio = report["capacity"].get("collapse_ratio")
-    if ratio is None:
-        return None
-    said = "the app collapses under overload" if ratio < COLLAPSED else "it holds its plateau under overload"
-    return f"{units.percent(ratio)} of the plateau at 1.5 times the load: {said}"
-
-
-COLLAPSED = 0.9
-"""METHOD §1.1."""
+def line(report: Report) -> str | None:
+    """Return every goal's load in one line; None where no goals were searched for."""
+    found = report["capacity"].get("goals") or []
+    held = [f"{one['name']} {units.rps(one['lower_rps']) if one['lower_rps'] is not None else 'none'}" for one in found]
+    return f"{', '.join(held)} ({units.count(trials(report))} trials)" if held else None
 
 
 def trials(report: Report) -> int:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pinchpoint import units
-from pinchpoint.report import awaits, inside, words
+from pinchpoint.report import awaits, goals, inside, soak, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,13 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
         verdict=report["verdict"],
         words=words,
         plotly=plotly(),
-        data={"series": series, "steps": _plain_steps(report), "slo": _slo(report), "capacity": report["capacity"]},
+        data={
+            "series": series,
+            "steps": _plain_steps(report),
+            "slo": _slo(report),
+            "capacity": report["capacity"],
+            "soak": soak.chart(report),
+        },
         ledger=_with_bars(words.ledger_rows(report)),
         shares=_shares(report["time"]),
         inside=inside.inside(report),
@@ -51,6 +57,10 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
             "tables": awaits.tables(report),
         },
         flames=_flames(report, graphs),
+        goals=goals,
+        goal_table=goals.goals(report),
+        hosts=goals.hosts(report),
+        soak={"title": soak.headline(report), "facts": soak.facts(report), "tables": soak.tables(report)},
         has_series=bool(series["t_s"]),
     )
 
@@ -101,7 +111,8 @@ def plotly() -> Markup:
 def _plain_steps(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Only what the load figures need, of the phases that are load."""
     keys = ("index", "phase", "offered_rps", "users", "goodput_rps", "error_rate", "latency_ms", "passed")
-    return [{key: step[key] for key in keys} for step in report["steps"] if step["phase"] in words.LOADED]
+    shown = {*words.LOADED, "void"}
+    return [{key: step[key] for key in keys} for step in report["steps"] if step["phase"] in shown]
 
 
 def _slo(report: dict[str, Any]) -> dict[str, Any]:

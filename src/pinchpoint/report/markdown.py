@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinchpoint import units
-from pinchpoint.report import awaits, inside, words
+from pinchpoint.report import awaits, goals, inside, soak, staged, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,12 @@ def render_markdown(report: Report) -> str:
     """Return the report as markdown."""
     sections = [
         _verdict(report),
-        _section("Capacity", [*table(("what", "value"), words.capacity_lines(report)), words.model_line(report)]),
+        *_stages(report),
+        *_soak(report),
+        _section(
+            "Capacity",
+            [*table(("what", "value"), words.capacity_lines(report)), words.model_line(report), "", *_goals(report)],
+        ),
         _section("Advice", _advice(report)),
         _section("Evidence", _evidence(report)),
         _section("Ledger: the rate at which each resource would bind", _ledger(report)),
@@ -27,6 +32,7 @@ def render_markdown(report: Report) -> str:
         *_awaits(report),
         _section("Steps", [words.model_line(report), "", *_steps(report)]),
         _section("Validity gates", _gates(report)),
+        _section("The load generator", _generator(report)),
         _section("Findings that do not bind today", [f"- {plain(one['statement'])}" for one in report["findings"]]),
         _section("Recovery", [words.recovery_line(report)]),
         _section("Run", _run(report)),
@@ -144,7 +150,45 @@ def _awaits(report: Report) -> list[list[str]]:
     return [_section("What requests wait for while they do not run", lines)]
 
 
-STEP_HEAD = ("step", "phase", "offered", "goodput", "errors", "p50", "p95", "p99", "CPU", "RSS", "ok")
+def _shown(one: inside.Table) -> list[str]:
+    return [f"### {one.title}", "", *table(one.head, one.rows), *([plain(one.note), ""] if one.note else [])]
+
+
+def _goals(report: Report) -> list[str]:
+    found = goals.goals(report)
+    return [] if found is None else _shown(found)
+
+
+def _soak(report: Report) -> list[list[str]]:
+    """Return the section, or nothing for a run that was no soak."""
+    title = soak.headline(report)
+    if title is None:
+        return []
+    lines = [plain(report["soak"]["summary"]), "", *table(("what", "value"), soak.facts(report))]
+    for one in soak.tables(report):
+        lines += _shown(one)
+    return [_section(title, lines)]
+
+
+def _generator(report: Report) -> list[str]:
+    lines = table(("what", "value"), goals.generator_lines(report))
+    lines += [f"- {plain(text)}" for text in goals.changes(report)]
+    others = goals.hosts(report)
+    return [*lines, *(["", *_shown(others)] if others is not None else [])]
+
+
+def _stages(report: Report) -> list[list[str]]:
+    """Return the section, or nothing for a run without stages."""
+    title = staged.headline(report)
+    if title is None:
+        return []
+    lines = [f"- {plain(line)}" for line in staged.summary(report)]
+    for one in staged.tables(report):
+        lines += ["", f"### {one.title}", "", *table(one.head, one.rows), *([plain(one.note)] if one.note else [])]
+    return [_section(title, lines)]
+
+
+STEP_HEAD = ("step", "phase", "offered", "goodput", "errors", "p50", "p95", "p99", "CPU", "RSS", "steady", "ok")
 
 
 def _steps(report: Report) -> list[str]:
@@ -163,7 +207,12 @@ def _step(step: dict[str, Any]) -> tuple[object, ...]:
         *(units.ms(latency.get(key)) for key in ("p50", "p95", "p99")),
         units.cores(server["cpu_cores"]),
         units.size(server["rss_bytes"]),
-        "yes" if step["passed"] else "; ".join(step["breaches"]) or "no",
+        goals.steadiness(step),
+        "does not count: " + "; ".join(step["breaches"])
+        if step["phase"] == "void"
+        else "yes"
+        if step["passed"]
+        else "; ".join(step["breaches"]) or "no",
     )
 
 

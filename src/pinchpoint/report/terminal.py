@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinchpoint import units
-from pinchpoint.report import awaits, words
+from pinchpoint.report import awaits, goals, soak, staged, words
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -51,6 +51,8 @@ def _render(report: dict[str, Any], console: Console) -> None:
     partial = words.partial_reason(report)
     if partial is not None:
         _say(console, Text(partial, "yellow"))
+    _soak(report, console)
+    _stages(report, console)
     _facts(report, console)
     _listed(console, "Evidence", _evidence(report)[:EVIDENCE_SHOWN])
     _listed(console, "Advice", [words.advice_text(one) for one in verdict["advice"]])
@@ -71,6 +73,8 @@ def _facts(report: dict[str, Any], console: Console) -> None:
     facts += [("Where", where)] if where else []
     facts += [("Binds as well", ", ".join(verdict["co_bottlenecks"]))] if verdict["co_bottlenecks"] else []
     facts += [("Next wall", wall)] if wall else []
+    held = goals.line(report)
+    facts += [("Held by goal", held)] if held else []
     waited = awaits.news(report)
     facts += [("Requests wait for", waited)] if waited else []
     if report["recovery"] is not None:
@@ -82,6 +86,23 @@ def _facts(report: dict[str, Any], console: Console) -> None:
         grid.add_row(Text(name), Text(value))
     console.print()
     _say(console, Padding(grid, INDENT))
+
+
+def _soak(report: dict[str, Any], console: Console) -> None:
+    title = soak.headline(report)
+    if title is None:
+        return
+    console.print()
+    _say(console, Text(title, "bold"))
+    style = {"leak": "red", "no leak": "green"}.get(report["soak"]["leak"], "yellow")
+    _say(console, Padding(Text(report["soak"]["summary"], style), INDENT))
+    _listed(console, "What makes a leak", soak.lines(report))
+
+
+def _stages(report: dict[str, Any], console: Console) -> None:
+    title = staged.headline(report)
+    if title is not None:
+        _listed(console, title, staged.summary(report))
 
 
 def _listed(console: Console, title: str, lines: list[str]) -> None:

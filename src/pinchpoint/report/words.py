@@ -104,11 +104,37 @@ def capacity_lines(report: Report, *, reason: bool = True) -> list[tuple[str, st
     if capacity["error_rate"] is not None:
         lines.append(("Errors sustained", units.percent(capacity["error_rate"])))
     if capacity["saturation_rps"] is not None:
-        lines.append(("Plateau of goodput", units.rps(capacity["saturation_rps"])))
+        plateau = with_interval(capacity["saturation_rps"], capacity.get("saturation_ci_rps"))
+        lines.append(("Plateau of goodput", plateau))
     if capacity["knee_rps"] is not None:
         lines.append(("Latency bends at", units.rps(capacity["knee_rps"])))
+    if (told := collapse(capacity)) is not None:
+        lines.append(("Under overload", told))
     lines += [(f"Threshold {one['threshold']}", _slo(one)) for one in capacity["slo"] if report["steps"]]
     return lines
+
+
+COLLAPSED = 0.9
+"""METHOD §1.1: below this share of the plateau the app collapses instead of levelling off."""
+
+
+def collapse(capacity: dict[str, Any]) -> str | None:
+    """Say what became of the goodput at 1.5 times the plateau; None where that was not tried."""
+    ratio = capacity.get("collapse_ratio")
+    if ratio is None:
+        return None
+    said = "the app collapses" if ratio < COLLAPSED else "it holds"
+    return f"{units.percent(ratio)} of the plateau at 1.5 times the load: {said}"
+
+
+def between(interval: list[float] | None) -> str:
+    """Return `95 to 102`; `n/a` without an interval."""
+    return units.NOT_MEASURED if interval is None else f"{units.number(interval[0])} to {units.number(interval[1])}"
+
+
+def with_interval(value: float | None, interval: list[float] | None) -> str:
+    """Return a rate with its 95 % interval, where it has one: `98/s (95 to 102)`."""
+    return units.rps(value) if interval is None else f"{units.rps(value)} ({between(interval)})"
 
 
 def next_wall(report: Report) -> str | None:
@@ -232,7 +258,7 @@ def server_name(report: Report) -> str | None:
 def _sustainable(capacity: dict[str, Any]) -> str:
     if capacity["sustainable_rps"] is None:
         return "no load held every threshold" if capacity["reached"] else "not measured"
-    text = units.rps(capacity["sustainable_rps"])
+    text = with_interval(capacity["sustainable_rps"], capacity.get("sustainable_ci_rps"))
     if capacity.get("sustainable_users") is not None:
         text += f" with {capacity['sustainable_users']} users"
     return text if capacity["reached"] else f"at least {text} (the limit was not reached)"

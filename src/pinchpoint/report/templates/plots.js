@@ -105,14 +105,31 @@
 
   const users = data.steps.length > 0 && data.steps.every((step) => step.offered_rps === null);
   const loadOf = (step) => users ? step.users : step.offered_rps;
-  const sorted = data.steps.filter((step) => loadOf(step) !== null).sort((a, b) => loadOf(a) - loadOf(b));
-  const xTitle = users ? "users (closed model)" : "offered requests/s (open model)";
+  const tried = data.steps.filter((step) => loadOf(step) !== null);
+  const voided = tried.filter((step) => step.phase === "void");
+  const sorted = tried.filter((step) => step.phase !== "void").sort((a, b) => loadOf(a) - loadOf(b));
+  const xTitle = users ? "closed: users" : "open: arrivals/s offered";
   const LEGEND = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" };
 
   function vertical(colours, at, text, shapes, notes) {
     if (at === null || at === undefined) return;
     shapes.push({ type: "line", xref: "x", yref: "paper", x0: at, x1: at, y0: 0, y1: 1, line: { color: colours.green, width: 1.5, dash: "dash" } });
     notes.push({ xref: "x", x: at, yref: "paper", y: 0, yanchor: "bottom", xanchor: "right", textangle: -90, text, showarrow: false, font: { size: 11, color: colours.green } });
+  }
+
+  // A 95 % interval: of a load across the figure, of a level along it.
+  function band(colours, interval, upright, colour, shapes) {
+    if (!interval) return;
+    const [low, high] = interval, along = { x0: 0, x1: 1, xref: "paper", yref: "y", y0: low, y1: high };
+    shapes.push(Object.assign({ type: "rect", layer: "below", fillcolor: colour, opacity: 0.16, line: { width: 0 } },
+      upright ? { xref: "x", x0: low, x1: high, yref: "paper", y0: 0, y1: 1 } : along));
+  }
+
+  // Steps that count for nothing: shown, so that no time of the run is hidden.
+  function greyed(colours, read) {
+    if (!voided.length) return [];
+    return [{ type: "scatter", mode: "markers", name: "does not count", x: voided.map(loadOf), y: voided.map(read), hovertemplate: "%{y:.4g}",
+      marker: { size: 8, color: colours.grey, opacity: 0.55, symbol: "x-thin-open", line: { width: 2, color: colours.grey } } }];
   }
 
   // A load may have been tried more than once: each trial is a mark, the line goes through the median of a load's trials.
@@ -140,8 +157,10 @@
       shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: data.slo.p95_ms, y1: data.slo.p95_ms, line: { color: colours.red, width: 1.2, dash: "dot" } });
       notes.push({ xref: "paper", x: 0, xanchor: "left", yref: "y", y: Math.log10(data.slo.p95_ms), yanchor: "bottom", text: "p95 limit " + data.slo.p95_ms + " ms", showarrow: false, font: { size: 11, color: colours.red } });
     }
+    band(colours, users ? null : data.capacity.sustainable_ci_rps, true, colours.green, shapes);
     const pick = (key) => sorted.map((step) => step.latency_ms ? step.latency_ms[key] : null);
-    Plotly.react(box, [...points("p50", pick("p50"), colours.blue), ...points("p95", pick("p95"), colours.orange), ...points("p99", pick("p99"), colours.pink)],
+    Plotly.react(box, [...points("p50", pick("p50"), colours.blue), ...points("p95", pick("p95"), colours.orange), ...points("p99", pick("p99"), colours.pink),
+      ...greyed(colours, (step) => step.latency_ms ? step.latency_ms.p95 : null)],
       layout(colours, 360, { margin: { l: 58, r: 12, t: 30, b: 44 }, shapes, annotations: notes, legend: LEGEND,
         xaxis: axis(colours, { title: { text: xTitle, font: { color: colours.dim, size: 12 } }, rangemode: "tozero" }),
         yaxis: axis(colours, { type: "log", dtick: "D2", title: { text: "ms", font: { color: colours.dim, size: 12 } } }) }), CONFIG);
@@ -155,8 +174,15 @@
     const traces = points("goodput", sorted.map((step) => step.goodput_rps), colours.blue);
     traces.push(...points("errors", sorted.map((step) => step.error_rate === null || step.error_rate >= 1 ? null : step.goodput_rps * step.error_rate / (1 - step.error_rate)), colours.red));
     if (!users) traces.push({ type: "scatter", mode: "lines", name: "served = offered", x: [0, most], y: [0, most], line: { color: colours.grey, width: 1, dash: "dash" }, hoverinfo: "skip" });
+    traces.push(...greyed(colours, (step) => step.goodput_rps));
+    if (plateau !== null && !users) {
+      // METHOD 1.3: min(load, C), fitted up to the largest goodput.
+      traces.push({ type: "scatter", mode: "lines", name: "fit: min(offered, plateau)", x: [0, plateau, Math.max(most, plateau)], y: [0, plateau, plateau],
+        line: { color: colours.orange, width: 1.4 }, hoverinfo: "skip" });
+    }
     if (plateau !== null) {
-      shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: plateau, y1: plateau, line: { color: colours.orange, width: 1.2, dash: "dot" } });
+      band(colours, data.capacity.saturation_ci_rps, false, colours.orange, shapes);
+      if (users) shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: plateau, y1: plateau, line: { color: colours.orange, width: 1.2, dash: "dot" } });
       notes.push({ xref: "paper", x: 0, xanchor: "left", yref: "y", y: plateau, yanchor: "bottom", text: "plateau", showarrow: false, font: { size: 11, color: colours.orange } });
     }
     Plotly.react(box, traces, layout(colours, 360, { margin: { l: 58, r: 12, t: 30, b: 44 }, shapes, annotations: notes, legend: LEGEND,
@@ -179,7 +205,44 @@
     details.addEventListener("toggle", () => fill(details));
   }
 
-  const draw = (colours) => { drawTimeline(colours); drawLatency(colours); drawGoodput(colours); };
+  // --- a soak -----------------------------------------------------------------------------------------------------------
+
+  function drawSoakMemory(colours) {
+    const box = document.getElementById("soak-memory"), soak = data.soak;
+    if (!box || !soak) return;
+    const mib = (values) => values.map((value) => value === null ? null : value / 1048576), shapes = [];
+    const dot = { size: 5 };
+    for (const at of soak.restarts) {
+      const index = soak.t_s.findIndex((t) => t >= at);
+      if (index >= 0) shapes.push({ type: "line", xref: "x", yref: "paper", x0: soak.requests[index], x1: soak.requests[index], y0: 0, y1: 1, line: { color: colours.red, width: 1, dash: "dot" } });
+    }
+    const loads = [...new Set(soak.offered_rps)], shades = [colours.blue, colours.sky, colours.grey];
+    const traces = loads.map((load, number) => ({ type: "scatter", mode: "lines+markers", name: load ? "at " + Number(load).toPrecision(3) + "/s" : "no load", marker: Object.assign({ color: shades[number % 3] }, dot),
+      line: { color: shades[number % 3], width: 1.4 }, x: soak.requests, y: mib(soak.pss_bytes).map((value, index) => soak.offered_rps[index] === load ? value : null), connectgaps: false, hovertemplate: "%{y:.4g} MiB" }));
+    Plotly.react(box, traces, layout(colours, 340, { margin: { l: 62, r: 12, t: 30, b: 44 }, shapes, legend: LEGEND, showlegend: true,
+      xaxis: axis(colours, { title: { text: "requests completed (open: arrivals/s)", font: { color: colours.dim, size: 12 } }, rangemode: "tozero" }),
+      yaxis: axis(colours, { title: { text: "MiB", font: { color: colours.dim, size: 12 } } }) }), CONFIG);
+  }
+
+  function drawSoakDrift(colours) {
+    const box = document.getElementById("soak-drift"), soak = data.soak;
+    if (!box || !soak) return;
+    const full = soak.offered_rps.map((load) => load === soak.offered_rps[0]), shapes = [];
+    for (const at of soak.restarts) shapes.push({ type: "line", xref: "x", yref: "paper", x0: at, x1: at, y0: 0, y1: 1, line: { color: colours.red, width: 1, dash: "dot" } });
+    const over = (values) => {
+      const known = values.filter((value, index) => full[index] && value !== null).sort((a, b) => a - b), middle = known[known.length >> 1];
+      return middle ? values.map((value, index) => full[index] && value !== null ? value / middle : null) : null;
+    };
+    const signals = [["throughput", soak.goodput_rps, colours.blue], ["p95", soak.p95_ms, colours.orange], ["CPU per request", soak.cpu_ms_per_request, colours.green],
+      ["descriptors", soak.fds, colours.pink], ["threads", soak.threads, colours.sky]];
+    const traces = signals.map(([name, values, colour]) => [name, over(values), colour]).filter(([, values]) => values)
+      .map(([name, values, colour]) => ({ type: "scatter", mode: "lines", name, x: soak.t_s, y: values, line: { color: colour, width: 1.5 }, connectgaps: false, hovertemplate: "%{y:.3f}" }));
+    Plotly.react(box, traces, layout(colours, 340, { margin: { l: 52, r: 12, t: 30, b: 44 }, shapes, legend: LEGEND, showlegend: true,
+      xaxis: axis(colours, { title: { text: "seconds of the first load (open: arrivals/s)", font: { color: colours.dim, size: 12 } } }),
+      yaxis: axis(colours, { title: { text: "times its median", font: { color: colours.dim, size: 12 } }, rangemode: "tozero" }) }), CONFIG);
+  }
+
+  const draw = (colours) => { drawTimeline(colours); drawLatency(colours); drawGoodput(colours); drawSoakMemory(colours); drawSoakDrift(colours); };
   const redraw = () => draw(dark.matches ? DARK : LIGHT);
   redraw();
   dark.addEventListener("change", redraw);
