@@ -123,7 +123,7 @@ def run_agent(config: AgentConfig, console: Console) -> None:
         server = _server(config)
         reception = Reception(server, console)
         try:
-            _introduce(config, server, (host, listener.port), token if made else None, console)
+            _introduce(server, (host, listener.port), token if made else None, config.tls_cert, console)
             while not stop.is_set():
                 link = listener.accept(LOOK_S)
                 if link is not None:
@@ -156,20 +156,20 @@ def _server(config: AgentConfig) -> AttachedServer | StartedServer:
 
 
 def _introduce(
-    config: AgentConfig,
     server: AttachedServer | StartedServer,
     address: tuple[str, int],
     new_token: str | None,
+    certificate: Path | None,
     console: Console,
 ) -> None:
     """Say on stderr what is watched, and what to type on the other host."""
     listens, port = address
     host = socket.gethostname() if listens in _ANYWHERE else listens
-    words = ["pinchpoint", "run", "--url", f"http://{host}:{config.port or 'PORT'}"]
+    words = ["pinchpoint", "run", "--url", f"http://{host}:{server.port or 'PORT'}"]
     words += [] if host == LOOPBACK else ["--allow-host", host]
     words += ["--agent", f"{host}:{port}"]
     words += ["--token", new_token] if new_token is not None else []
-    words += ["--tls-ca", str(config.tls_cert)] if config.tls_cert is not None else []
+    words += ["--tls-ca", certificate.name] if certificate is not None else []
     lines = [f"agent on {listens}:{port} watches {server.name}", f"on the load host:  {' '.join(words)}"]
     if new_token is None:
         lines.append("with the token that this agent was given, in --token or PINCHPOINT_TOKEN")

@@ -31,7 +31,8 @@ class _Seen:
     """What is the same for both kinds: facts for run.json, read off the processes."""
 
     def __init__(self, port: int | None, cwd: Path | None) -> None:
-        self._port = port
+        self.port = port
+        """As far as it is known before a run says which one it presses."""
         self._cwd = cwd
         self._scratch = scratch.agent_folder()
         self._app: Description | None = None
@@ -75,7 +76,7 @@ class _Seen:
         """Return the port to look at, and a sentence when the run presses another one."""
         if pressed is not None and set(find_listener(pressed)) & find_members(self.roots).keys():
             return pressed, None
-        own = self._port or next((port for root in self.roots if (port := listening_port(root)) is not None), None)
+        own = self.port or next((port for root in self.roots if (port := listening_port(root)) is not None), None)
         if own is None or own == pressed or pressed is None:
             return own, None
         return own, (
