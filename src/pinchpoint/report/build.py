@@ -62,6 +62,7 @@ def build_report(
         "awaits": to_jsonable(awaits),
         "verdict": to_jsonable(diagnosis.verdict),
         "findings": to_jsonable(diagnosis.findings),
+        "stages": to_jsonable(diagnosis.stages),
         "experiments": [],
         "soak": to_jsonable(diagnosis.soak),
         "generator": to_jsonable(diagnosis.generator),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pinchpoint import units
-from pinchpoint.report import awaits, goals, inside, soak, words
+from pinchpoint.report import awaits, goals, inside, soak, staged, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +45,7 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
             "slo": _slo(report),
             "capacity": report["capacity"],
             "soak": soak.chart(report),
+            "stages": staged.chart(report),
         },
         ledger=_with_bars(words.ledger_rows(report)),
         shares=_shares(report["time"]),
@@ -61,6 +62,7 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
         goal_table=goals.goals(report),
         hosts=goals.hosts(report),
         soak={"title": soak.headline(report), "facts": soak.facts(report), "tables": soak.tables(report)},
+        staged=staged,
         has_series=bool(series["t_s"]),
     )
 

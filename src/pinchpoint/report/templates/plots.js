@@ -101,6 +101,38 @@
     }
   }
 
+  // --- a load profile over time ---------------------------------------------------------------------------------------
+
+  function drawStages(colours) {
+    const box = document.getElementById("stages-plot"), stages = data.stages;
+    if (!box || !stages) return;
+    const shapes = [], notes = [], small = { size: 11, color: colours.red };
+    const line = (name, y, colour, axes, more) => ({ type: "scatter", mode: "lines", name, x: stages.t_s, y, connectgaps: false, xaxis: "x", yaxis: axes,
+      line: Object.assign({ color: colour, width: 1.6 }, more), hovertemplate: "%{y:.4g}" });
+    const traces = [
+      line(stages.users ? "users" : "offered", stages.offered, colours.grey, stages.users ? "y3" : "y", { dash: "dash" }),
+      ...(stages.users ? [] : [line("started", stages.started_rps, colours.sky, "y")]),
+      line("goodput", stages.goodput_rps, colours.blue, "y", { width: 2 }), line("errors", stages.errors_rps, colours.red, "y"),
+      line("p50", stages.p50_ms, colours.blue, "y2", { dash: "dot" }), line("p95", stages.p95_ms, colours.orange, "y2", { width: 2 }), line("p99", stages.p99_ms, colours.pink, "y2"),
+    ].filter((one) => measured(one.y));
+    for (const border of stages.borders) shapes.push({ type: "line", xref: "x", yref: "paper", x0: border.t_s, x1: border.t_s, y0: 0, y1: 1, line: { color: colours.step, width: 1, dash: "dot" } });
+    for (const limit of stages.limits_ms) {
+      shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y2", y0: limit.ms, y1: limit.ms, line: { color: colours.red, width: 1, dash: "dot" } });
+      notes.push({ xref: "paper", x: 0, xanchor: "left", yref: "y2", y: Math.log10(limit.ms), yanchor: "bottom", text: safe(limit.text), showarrow: false, font: small });
+    }
+    if (stages.stop) {
+      shapes.push({ type: "line", xref: "x", yref: "paper", x0: stages.stop.t_s, x1: stages.stop.t_s, y0: 0, y1: 1, line: { color: colours.red, width: 1.5 } });
+      notes.push({ xref: "x", x: stages.stop.t_s, yref: "paper", y: 0, yanchor: "bottom", xanchor: "right", textangle: -90, text: safe(stages.stop.text), showarrow: false, font: small });
+    }
+    const title = (text) => ({ text, font: { color: colours.dim, size: 12 } });
+    const more = { margin: { l: 62, r: stages.users ? 62 : 12, t: 30, b: 44 }, shapes, annotations: notes, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
+      xaxis: axis(colours, { title: title("seconds since the stages began; " + stages.label), anchor: "y2" }),
+      yaxis: axis(colours, { domain: [0.47, 1], title: title(stages.users ? "requests/s" : "arrivals/s"), rangemode: "tozero" }),
+      yaxis2: axis(colours, { domain: [0, 0.43], type: "log", title: title("latency, ms (log)"), dtick: 1 }) };
+    if (stages.users) more.yaxis3 = axis(colours, { overlaying: "y", side: "right", title: title("users"), rangemode: "tozero", showgrid: false });
+    Plotly.react(box, traces, layout(colours, 460, more), CONFIG);
+  }
+
   // --- figures against load -------------------------------------------------------------------------------------------
 
   const users = data.steps.length > 0 && data.steps.every((step) => step.offered_rps === null);
@@ -242,7 +274,7 @@
       yaxis: axis(colours, { title: { text: "times its median", font: { color: colours.dim, size: 12 } }, rangemode: "tozero" }) }), CONFIG);
   }
 
-  const draw = (colours) => { drawTimeline(colours); drawLatency(colours); drawGoodput(colours); drawSoakMemory(colours); drawSoakDrift(colours); };
+  const draw = (colours) => { drawStages(colours); drawTimeline(colours); drawLatency(colours); drawGoodput(colours); drawSoakMemory(colours); drawSoakDrift(colours); };
   const redraw = () => draw(dark.matches ? DARK : LIGHT);
   redraw();
   dark.addEventListener("change", redraw);
