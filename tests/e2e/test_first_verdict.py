@@ -69,20 +69,6 @@ def test_a_fault_is_named_from_its_signals(tmp_path: Path, fault: str, verdict: 
 
 
 @pytest.mark.timeout(120)
-def test_a_sweep_prints_and_stores_its_table(tmp_path: Path) -> None:
-    """One row per worker count in the order asked for, and a best count beside the rule of thumb."""
-    code, sweep, said = pinchpoint(tmp_path, "sweep", "--workers", "1,2", "--budget", "20s")
-
-    assert code == 0, said
-    assert [row["workers"] for row in sweep["rows"]] == [1, 2]
-    assert all(row["sustainable_rps"] > 0 for row in sweep["rows"])
-    assert sweep["best"]["workers"] in {1, 2}
-    assert sweep["rule_of_thumb"] == 2 * sweep["cores"] + 1
-    stored = next((tmp_path / "runs").glob("*sweep*/sweep.json"))
-    assert json.loads(stored.read_text()) == sweep
-
-
-@pytest.mark.timeout(120)
 def test_the_users_model_presses_with_populations(tmp_path: Path) -> None:
     """Closed load, labelled as such: steps in users, no offered rate."""
     locustfile = tmp_path / "impatient.py"

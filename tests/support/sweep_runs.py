@@ -16,7 +16,7 @@ MIB = 1048576
 
 
 def report(
-    rate: float | None, *, valid: bool = True, reached: bool = True, verdict: str = "pool/tokens"
+    rate: float | None, *, valid: bool = True, reached: bool = True, bracket: float = 1.03, verdict: str = "pool/tokens"
 ) -> dict[str, Any]:
     """Return as much of a report as a sweep reads."""
     kind, _, cause = verdict.partition("/")
@@ -32,6 +32,8 @@ def report(
             "sustainable_rps": rate,
             "sustainable_ci_rps": None,
             "reached": reached,
+            "lower_bound_rps": rate,
+            "upper_bound_rps": None if rate is None else rate * bracket,
             "saturation_rps": None if rate is None else rate * 1.05,
             "latency_at_sustainable_ms": None if rate is None else {"p95": 80.0},
         },

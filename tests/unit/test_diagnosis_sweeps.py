@@ -103,6 +103,15 @@ def test_a_rate_that_may_be_higher_is_not_held_to_be_lower() -> None:
     assert chosen(Measured(1, (100.0,), reached=False), Measured(2, (200.0,))).value == 1
 
 
+def test_limits_found_coarsely_are_not_held_apart() -> None:
+    """Loads that doubled say that the limit lies between 80 and 160, however well three repeats agree."""
+    choice = chosen(Measured(1, (80.0,) * 3, resolution=2.0), Measured(2, (120.0,) * 3, resolution=1.04))
+
+    assert choice.value == 1
+    assert "2 cannot be told from it (+50 % [-25, 50])" in choice.reason
+    assert chosen(Measured(1, (80.0,) * 3, resolution=1.3), Measured(2, (120.0,) * 3, resolution=2.0)).value == 2
+
+
 def test_each_value_is_compared_with_the_one_before() -> None:
     """By size, whatever the order asked for."""
     told = gains([Measured(4, (150.0,)), Measured(1, (100.0,)), Measured(2, (150.0,))])

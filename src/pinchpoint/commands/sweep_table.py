@@ -22,6 +22,7 @@ Trial = dict[str, Any]
 _MEDIANS = ("capacity_rps", "p95_ms", "cpu_cores", "pss_bytes", "loop_busy", "slots_busy", "slots_size")
 _NOTHING: Trial = {
     "sustainable_rps": None,
+    "resolution": None,
     "ci": None,
     "reached": None,
     **dict.fromkeys(_MEDIANS),
@@ -72,6 +73,7 @@ def _figures(report: dict[str, Any]) -> Trial:
     return {
         "sustainable_rps": capacity["sustainable_rps"],
         "ci": capacity.get("sustainable_ci_rps"),
+        "resolution": _resolution(capacity),
         "reached": capacity["reached"],
         "capacity_rps": capacity["saturation_rps"],
         "p95_ms": (capacity["latency_at_sustainable_ms"] or {}).get("p95"),
@@ -83,6 +85,14 @@ def _figures(report: dict[str, Any]) -> Trial:
         "verdict": f"{report['verdict']['class']}/{report['verdict']['cause']}",
         "validity": report["validity"]["status"],
     }
+
+
+def _resolution(capacity: dict[str, Any]) -> float | None:
+    """Return the lowest load that broke over the highest that held; None where one of them is unknown."""
+    for held, broke in (("lower_bound_rps", "upper_bound_rps"), ("sustainable_users", "breaking_users")):
+        if capacity.get(held) and capacity.get(broke):
+            return max(1.0, float(capacity[broke] / capacity[held]))
+    return None
 
 
 def _step_at(steps: list[dict[str, Any]], rate: float | None) -> dict[str, Any] | None:
@@ -130,8 +140,12 @@ def _tried(value: Value, trials: Iterable[Trial]) -> bool:
 
 def _measured(value: Value, trials: Iterable[Trial]) -> Measured:
     counted = [one for one in trials if one["value"] == value and one["counted"]]
+    known = [one["resolution"] for one in counted if one["resolution"] is not None]
     return Measured(
-        value, tuple(float(one["sustainable_rps"]) for one in counted), all(one["reached"] for one in counted)
+        value,
+        tuple(float(one["sustainable_rps"]) for one in counted),
+        all(one["reached"] for one in counted),
+        mean_rate(known) if known else 1.0,
     )
 
 
@@ -153,6 +167,7 @@ def _row(knob: Knob, measured: Measured, comparison: Comparison, trials: Sequenc
         "sustainable_rps": mean_rate(measured.rates) if measured.rates else None,
         "ci": list(interval) if interval is not None else None,
         "reached": measured.reached if counted else None,
+        "resolution": measured.resolution if counted else None,
         **{key: _median(one[key] for one in counted) for key in _MEDIANS},
         "verdict": verdicts.most_common(1)[0][0] if verdicts else shown[0]["verdict"],
         "verdicts": dict(verdicts),
@@ -193,7 +208,14 @@ def _best(knob: Knob, choice: Choice, rows: Sequence[dict[str, Any]]) -> dict[st
 
 def _gain(gain: Gain) -> dict[str, Any]:
     ci = list(gain.ci) if gain.ci is not None else None
-    return {"from": gain.start, "to": gain.end, "ratio": gain.ratio, "ci": ci, "side": gain.side}
+    return {
+        "from": gain.start,
+        "to": gain.end,
+        "ratio": gain.ratio,
+        "ci": ci,
+        "coarse": gain.coarse,
+        "side": gain.side,
+    }
 
 
 def _scaling(fit: Scaling) -> dict[str, Any]:
@@ -239,6 +261,10 @@ def _notes(trials: Sequence[Trial], comparison: Comparison) -> list[str]:
     notes = [f"before {loud} of {len(trials)} runs the machine was not quiet"] if loud else []
     if any(one["counted"] and not one["reached"] for one in trials):
         notes.append("some runs ended before the app's limit: their rates are lower bounds (>=)")
+    coarse = [one for one in comparison.values if one.resolution > 1 + TIE]
+    if coarse:
+        worst = max(one.resolution for one in coarse)
+        notes.append(f"some runs were too short to find the limit closer than {worst - 1:.0%}; a longer --budget does")
     if comparison.noise is None and len(comparison.values) > 1:
         notes.append(f"no value has two valid runs: differences below {TIE:.0%} are taken for noise")
     return notes

@@ -18,7 +18,7 @@ Side = Literal["above", "below", "level"]
 REAL_CHANGE = 0.03
 """A change is real when the 95 % interval of the ratio lies outside 1 +- 3 % (METHOD §1.8)."""
 TIE = 0.05
-"""With one run each there is no interval; runs scatter by up to this much."""
+"""With one run each there is no interval; runs scatter by up to this much. A limit found as closely counts as exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Measured:
     rates: tuple[float, ...]
     reached: bool = True
     """False when some run ended before the app's limit: the rate is then a lower bound."""
+    resolution: float = 1.0
+    """Lowest load that broke over highest that held, mean over the runs: how closely the limit was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class Gain:
     end: Value
     ratio: float
     ci: Interval | None
+    """95 %, noise and resolution together; None where nothing was run twice and the limits were found closely."""
+    coarse: bool
+    """The limit of one side was found only coarsely."""
     side: Side
     """Whether `end` is clearly above or below `start`, or level with it as far as the noise allows to say."""
 
@@ -69,7 +74,12 @@ class Comparison:
     def gain(self, start: Measured, end: Measured) -> Gain:
         """Return what `end` brings over `start`."""
         found = ratio(end.rates, start.rates, self.noise, self._seed)
-        return Gain(start.value, end.value, found.value, found.ci, self._side(found, start, end))
+        coarse = max(start.resolution, end.resolution) > 1 + TIE
+        if coarse:
+            # The limit of either may lie anywhere up to its lowest load that broke, however well the runs agree.
+            low, high = found.ci or (found.value, found.value)
+            found = Ratio(found.value, (low / _exact(start.resolution), high * _exact(end.resolution)))
+        return Gain(start.value, end.value, found.value, found.ci, coarse, self._side(found, start, end))
 
     @staticmethod
     def _side(found: Ratio, start: Measured, end: Measured) -> Side:
@@ -81,8 +91,12 @@ class Comparison:
         return "below" if high < 1 - margin and end.reached else "level"
 
     def interval(self, one: Measured) -> Interval | None:
-        """Return the 95 % interval of a value's rate."""
-        return rate_interval(one.rates, self.noise, self._seed)
+        """Return the 95 % interval of a value's rate, up to what broke where the limit was found only coarsely."""
+        interval = rate_interval(one.rates, self.noise, self._seed)
+        if not one.rates or one.resolution <= 1 + TIE:
+            return interval
+        low, high = interval or (mean_rate(one.rates),) * 2
+        return low, high * one.resolution
 
 
 def choose(measured: Sequence[Measured], name: Callable[[Value], str] = str, seed: int = SEED) -> Choice | None:
@@ -116,6 +130,10 @@ def choose(measured: Sequence[Measured], name: Callable[[Value], str] = str, see
         still_rises=still_rises,
         reason=f"{name(chosen.value)}: {'; '.join(parts)}",
     )
+
+
+def _exact(resolution: float) -> float:
+    return resolution if resolution > 1 + TIE else 1.0
 
 
 def gains(measured: Sequence[Measured], seed: int = SEED) -> list[Gain]:
@@ -152,6 +170,8 @@ def _says(gain: Gain) -> str:
         return f"{gain.end} loses ({change(gain)})"
     if gain.side == "above":
         return f"{gain.end} brings {change(gain)}"
+    if gain.coarse:
+        return f"{gain.end} cannot be told from it ({change(gain)}): the runs were too short to find the limits closely"
     if gain.ci is not None and gain.ci[0] > 1:
         return f"{gain.end} adds too little to matter ({change(gain)})"
     return f"{gain.end} adds nothing that stands out of the noise ({change(gain)})"

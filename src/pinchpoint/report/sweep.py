@@ -203,16 +203,21 @@ def _narrow(sweep: Sweep) -> tuple[tuple[str, ...], list[list[str]]]:
 
 def gain_rows(sweep: Sweep) -> tuple[tuple[str, ...], list[list[str]]]:
     """Return what each value brings over the one before."""
-    meaning = {"above": "real", "below": "a real loss", "level": "within the noise"}
     return ("step", "change", "95 % interval", ""), [
         [
             f"{gain['from']} -> {gain['to']}",
             percent_change(gain["ratio"]),
             " to ".join(percent_change(edge) for edge in gain["ci"]) if gain["ci"] else "one run each",
-            meaning[gain["side"]],
+            _meaning(gain),
         ]
         for gain in sweep["gains"]
     ]
+
+
+def _meaning(gain: dict[str, Any]) -> str:
+    if gain["side"] == "level":
+        return "limits found too coarsely to tell" if gain["coarse"] else "within the noise"
+    return "real" if gain["side"] == "above" else "a real loss"
 
 
 def percent_change(ratio: float) -> str:
