@@ -55,9 +55,9 @@ def capture_of(process: int, environ: Mapping[str, str]) -> Capture | None:
 
 def _body(response: Any) -> bytes | None:
     """Return the body where the client has read it already; a stream is left to the Locust file."""
-    body = getattr(response, "_content", None)  # requests: False while unread
+    body = getattr(response, "_cached_content", None)  # geventhttpclient: missing while unread
     if body is None:
-        body = getattr(response, "_cached_content", None)  # geventhttpclient: missing while unread
+        body = getattr(response, "_content", None)  # requests: False while unread
     return body if isinstance(body, bytes) else None
 
 

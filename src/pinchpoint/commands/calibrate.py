@@ -86,9 +86,10 @@ class Calibration:
     def close(self) -> None:
         """Stop and remove what belongs to it; harmless when that is done."""
         self.session.load_environ.pop(ANSWERS_VARIABLE, None)
-        for child in (self._generator, self._server):
-            if child is not None:
-                child.stop()
+        if self._generator is not None:
+            self._generator.stop(0.0)  # it may still wait for its turn, and hears nothing then
+        if self._server is not None:
+            self._server.stop()
         if self._listener is not None:
             self._listener.close()
         if self._folder is not None:
@@ -108,7 +109,6 @@ class Calibration:
         segment, t0_s = generator.segment("rate", LOAD_S, rate_rps=OFFERED_RPS * count)
         rows = self._rows(generator, segment, t0_s)
         window = client_figures(rows, t0_s + SETTLE_S, t0_s + LOAD_S + ROWS_GRACE_S)
-        generator.stop(0.0)
         self._server.stop()
         return self._judged(window, rows, _answered(self._server))
 

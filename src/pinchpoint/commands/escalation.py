@@ -84,8 +84,17 @@ class Escalation:
             return False
         self._over = max(_gain(before.window.started_rps, held.window.started_rps), _goodput_gain(before, held)) <= RISE
         if self._over:
-            self.session.note("a larger load generator started no more, so its size is not what limits it")
+            self._give_back("a larger load generator started no more, so its size is not what limits it")
         return self._over
+
+    def _give_back(self, reason: str) -> None:
+        """Leave the server's cores to it again; the added process stays, it idles as well as one."""
+        self.session.note(reason)
+        own, generator = self.session.config.load_cpus, self.session.generator
+        if generator is not None and own is not None and self._load_cpus != own:
+            generator.pin(own)
+            self._load_cpus = own
+            self.session.tell_split(len(generator.workers), own, reason)
 
     def _changed(self, held: Held, step: Step, why: str) -> str | None:
         """Give the generator more; return the sentence that voids the step, None when there is nothing to give."""

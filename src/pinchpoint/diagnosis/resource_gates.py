@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pinchpoint.clientstats import OUT_OF_DESCRIPTORS, OUT_OF_PORTS
 from pinchpoint.diagnosis.gates import Judged, high_is_bad, missing, softened
-from pinchpoint.diagnosis.surroundings import Surroundings
+from pinchpoint.diagnosis.surroundings import Split, Surroundings
 from pinchpoint.diagnosis.words import rps
 from pinchpoint.records import Gate
 
@@ -58,7 +58,7 @@ def calibration_gate(judged: Judged, around: Surroundings) -> Gate:
     most = found.answered_rps or found.max_rps
     if not most:
         return missing("calibration", "share", found.reason or "not measured")
-    if split is not None and split.processes > found.processes:
+    if split is not None and split.processes > found.processes and not shared(split):
         most *= split.processes / found.processes  # grown since
     reached = max((step.goodput_rps for step in judged.held), default=judged.limit.goodput_rps)
     value = reached / most
@@ -69,14 +69,20 @@ def calibration_gate(judged: Judged, around: Surroundings) -> Gate:
     return Gate("calibration", status, value, CALIBRATION_FAIL, "share", f"{text} ({rps(most)})")
 
 
+def shared(split: Split) -> bool:
+    """Tell whether load and server may run on the same cores."""
+    if split.load_cpus is None or split.server_cpus is None:
+        return True
+    return bool({*split.load_cpus} & {*split.server_cpus})
+
+
 def cores_gate(around: Surroundings) -> Gate:
     """Say who ran where; always told, judged by the other gates."""
     split = around.split
     if split is None:
         return missing("cores", "processes")
     text = split_told(split.processes, split.load_cpus, split.server_cpus)
-    shared = split.load_cpus is None or split.server_cpus is None or {*split.load_cpus} & {*split.server_cpus}
-    text += "; they shared cores" if shared else ""
+    text += "; they shared cores" if shared(split) else ""
     text += "".join(f"; {reason}" for reason in around.changes)
     return Gate("cores", "ok", float(split.processes), None, "processes", text)
 

@@ -108,7 +108,8 @@ def generator_to_blame(
         return f"a load process's event loop was busy, stopped or blocked {busy:.0%} of the time"
     if lag is not None and lag >= generator.lag_limits(step, slo_p95_ms)[1]:
         return f"requests left up to {lag:.0f} ms late although users were free"
-    if started is not None and started < generator.STARTED_WARN:
+    # A generator with time to spare starts less when users are still coming, or wait for a server that hides its limit.
+    if started is not None and started < generator.STARTED_WARN and (busy is None or busy >= generator.LOOP_WARN):
         return f"only {started:.1%} of the arrivals were started"
     return None
 
