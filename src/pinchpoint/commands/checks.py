@@ -160,7 +160,7 @@ def _reason(said: str, path: Path) -> str:
 
 
 def _pinned(config: RunConfig) -> RunConfig:
-    if not config.pin or config.server_cpus is not None or config.load_cpus is not None:
+    if not config.pin or config.server_cpus is not None or config.load_cpus is not None or config.processes == 0:
         return config
     server_cpus, load_cpus = split_cpus(config.workers)
     return replace(config, server_cpus=server_cpus, load_cpus=load_cpus)

@@ -263,7 +263,9 @@ class Session:
     def tell_split(self, processes: int, load_cpus: frozenset[int] | None, reason: str) -> None:
         """Record how load and server share the machine from now on, and tell the user."""
         load, server = (None if cpus is None else sorted(cpus) for cpus in (load_cpus, self.config.server_cpus))
-        self.event("generator", processes=processes, load_cpus=load, server_cpus=server, reason=reason)
+        remote = len(self._remote_workers(self.generator)) if self.generator is not None else 0
+        data = {"processes": processes, "load_cpus": load, "server_cpus": server, "reason": reason}
+        self.event("generator", **data, **({"remote": remote} if remote else {}))
         self.say(split_told(processes, load, server))
 
     def check(self) -> None:
