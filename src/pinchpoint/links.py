@@ -357,8 +357,10 @@ def _one_round(link: Link, clock: Callable[[], float], others: list[dict[str, An
     sent_s = clock()
     link.send({"ping": number})
     while (left_s := late_s - time.monotonic()) > 0 and not link.closed:
-        for message in link.take(left_s):
-            if message.get("pong") == number:
-                return offset_of(sent_s, float(message["t_s"]), clock())
-            others.append(message)
+        messages = link.take(left_s)
+        received_s = clock()
+        pong = next((message for message in messages if message.get("pong") == number), None)
+        others += [message for message in messages if message is not pong]
+        if pong is not None:
+            return offset_of(sent_s, float(pong["t_s"]), received_s)
     raise LinkError(f"{link.peer} does not answer: {link.why or f'nothing came for {ROUND_S:g} s'}")
