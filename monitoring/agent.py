@@ -153,7 +153,7 @@ class Conversation:
         self._server = server
         self._make_feed = feed
         self._clock = clock
-        self._outbox = outbox or Outbox()
+        self._outbox = Outbox() if outbox is None else outbox
         self._feed: Feed | None = None
         self._over = False
         self._halt = threading.Event()
