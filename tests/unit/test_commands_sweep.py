@@ -82,7 +82,7 @@ def test_every_run_gets_its_share_and_the_same_cpus(tmp_path: Path) -> None:
     assert {config.budget_s for config in runs.configs} == {30.0}
     assert len({config.out for config in runs.configs}) == 9
     assert len({(config.server_cpus, config.load_cpus) for config in runs.configs}) == 1
-    assert {config.pin or config.profile for config in runs.configs} == {False}
+    assert {config.pin or config.profile or config.aftermath for config in runs.configs} == {False}
     enough = len(os.sched_getaffinity(0)) > 3
     assert (result.sweep["cpus"]["load"] is not None) == enough
     assert "run 1 of 9: " in said

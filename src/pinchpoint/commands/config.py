@@ -79,6 +79,8 @@ class RunConfig:
     load_cpus: frozenset[int] | None = None
     pin: bool = True
     profile: bool = True
+    aftermath: bool = True
+    """Press beyond the limit and watch the recovery; a sweep spends that time on the limit."""
     calibrate: bool = True
     """Measure what the load generator can do against a server that does nothing."""
     grow: bool = True

@@ -103,7 +103,7 @@ def run_sweep(
     """
     repeats, run_s = split_budget(config.budget_s, repeats)
     check_dwell(config.dwell_s, run_s)
-    config = replace(_pinned(config, knob), budget_s=run_s, profile=False)
+    config = replace(_pinned(config, knob), budget_s=run_s, profile=False, aftermath=False)
     validated(knob.turned(config, knob.values[0]))
     folder = new_run_folder(config.root, _sweep_id(knob), config.out, force=config.force, latest=False)
     live = _Live(config, knob, repeats, folder, cores, console, execute, rest)
