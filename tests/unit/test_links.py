@@ -96,7 +96,7 @@ def test_a_wrong_token_is_refused_in_plain_words(listener: Listener, refused: li
     """The caller learns what to do; the listener logs who came."""
     calling = in_background(lambda: connect("127.0.0.1", listener.port, "some other token"))
 
-    assert listener.accept(0.5) is None
+    assert listener.accept(0.2) is None
     assert "it has another token; give the one printed there with --token" in str(outcome(calling))
     assert len(refused) == 1
     assert refused[0].endswith("it does not know the token")
@@ -170,7 +170,9 @@ def test_more_strangers_than_places_push_out_the_oldest(
     monkeypatch.setattr(links, "STRANGERS_AT_ONCE", 3)
     flood = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(6)]
     ours, theirs = pair(listener)
-    for sock in (*flood, ours, theirs):
+    ours.close()
+    theirs.close()
+    for sock in flood:
         sock.close()
 
     assert refused[0].endswith("too many strangers at once")
@@ -399,10 +401,10 @@ def test_tls_with_a_certificate_of_ones_own(certificate: tuple[Path, Path], refu
         doubting = in_background(
             lambda: connect("127.0.0.1", listener.port, TOKEN, ssl.create_default_context(), timeout_s=3)
         )
-        assert listener.accept(1) is None
+        assert listener.accept(0.3) is None
         assert "its certificate is not believed" in str(outcome(doubting))
-        plain = in_background(lambda: connect("127.0.0.1", listener.port, TOKEN, timeout_s=0.3))
-        assert listener.accept(0.5) is None
+        plain = in_background(lambda: connect("127.0.0.1", listener.port, TOKEN, timeout_s=0.15))
+        assert listener.accept(0.2) is None
         assert "it may want TLS (--tls-ca)" in str(outcome(plain))
 
 
@@ -411,7 +413,7 @@ def test_a_plain_listener_is_said_to_speak_no_tls(certificate: tuple[Path, Path]
     calling = in_background(
         lambda: connect("127.0.0.1", listener.port, TOKEN, calling_tls(certificate[0]), timeout_s=2)
     )
-    assert listener.accept(0.5) is None
+    assert listener.accept(0.2) is None
     assert "TLS failed" in str(outcome(calling))
 
 
