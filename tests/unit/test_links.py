@@ -238,13 +238,16 @@ def test_two_sides_that_both_send_much_do_not_block_each_other() -> None:
     """Each reads while it cannot write."""
     ours, theirs = linked(*socket.socketpair())
     big = {"much": "x" * 3_000_000}
-    with ours, theirs:
-        sending = in_background(lambda: theirs.send(big))
-        ours.send(big)
-        heard = ours.take(5)
-        outcome(sending)
 
-        assert (heard, theirs.take(5)) == ([big], [big])
+    def send_and_take(link: Link) -> list[dict[str, object]]:
+        link.send(big)
+        return link.take(5)
+
+    with ours, theirs:
+        sending = in_background(lambda: send_and_take(theirs))
+        heard = send_and_take(ours)
+
+        assert (heard, outcome(sending)) == ([big], [big])
 
 
 @given(
