@@ -28,7 +28,10 @@ def render_sweep(sweep: Sweep, console: Console) -> None:
     head, rows = _narrow(sweep)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in head:
-        table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=name != "verdict")
+        if name == "verdict":
+            table.add_column(name, overflow="fold")
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
     for row, cells in zip(sweep["rows"], rows, strict=True):
         table.add_row(*(Text(cell) for cell in cells), style="bold" if is_best(sweep, row) else None)
     console.print(table, highlight=False)
