@@ -42,14 +42,19 @@ class Afar:
         tls = calling_tls(config.tls_ca) if config.tls_ca is not None else None
         try:
             link = connect(host, port, token, tls)
-            self.sampler = RemoteSampler(link, clock)
+            sampler = RemoteSampler(link, clock)
         except LinkError as error:
             raise TargetError(f"no agent: {error}; `pinchpoint agent --help` says how to start one") from error
         self.address = f"{host}:{port}"
+        sampler.start()
+        self.watch(sampler)
+
+    def watch(self, sampler: RemoteSampler) -> None:
+        """Take a collector that listens already."""
+        self.sampler = sampler
         self._told: Offset | None = None
         self._lost_told = self._error_told = self._jump_told = False
         self._dropped_told = 0
-        self.sampler.start()
 
     # --- as a Child -------------------------------------------------------------------------------------------------
 
