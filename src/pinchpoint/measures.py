@@ -75,6 +75,9 @@ class ClientFigures:
     loop_busy: float | None = None
     """Share of wall time in which the busiest load process's event loop did anything but wait for events: also while it
     was stopped, cut by a quota or blocked, which its CPU does not show."""
+    loop_stalled: float | None = None
+    """The part of that in which the process did not run: stopped, throttled, blocked, or waiting for a core; the worst
+    load process's."""
     backlog_end: int | None = None
     """Arrivals unserved at the end of the step: waiting for a free user, or in flight. None in the users model."""
     backlog_slope_rps: float | None = None
@@ -239,3 +242,7 @@ class Step:
     breaches: list[str] = field(default_factory=list)
     steady: bool | None = None
     """Whether the window was steady (METHOD §1.7); None when it is too short to tell."""
+    disturbed: bool = False
+    """Answers all but stopped for a second, or the queue came in one go: the server was kept from running."""
+    weight: float = 1.0
+    """What a failure counts among the trials of its load: less where chance or a disturbance explains it as well."""

@@ -34,6 +34,16 @@ SINGLE_POINT_MARGIN = 0.3
 """Relative half-width given to a ceiling that rests on one step only."""
 
 
+STEADY_LEAST = 8
+"""Fewer seconds than this have no trend that chance does not explain."""
+
+STEADY_CUT = 0.4
+"""A warm-up that takes more of the window than this leaves too little of it."""
+
+STEADY_DRIFT = 0.1
+"""A trend by less than this over the window changes no figure that matters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plateau:
     """Fit of X = min(load, C)."""
@@ -92,6 +102,40 @@ def _broken_stick(load: Floats, goodput: Floats) -> float:
         if error < best_error - 1e-12:
             best, best_error = candidate, error
     return best
+
+
+def mser(values: Sequence[float], batch: int = 5) -> int | None:
+    """Return how many leading values to drop so that the rest is steady; None when there are too few to tell.
+
+    MSER-5 (White 1997; METHOD §1.7): of the batch means, drop the d that minimise the squared standard error of the
+    mean of the rest. A minimum at half of the series says that the series is too short: its length is returned.
+    """
+    means = [float(np.mean(values[k : k + batch])) for k in range(0, len(values) - batch + 1, batch)]
+    if len(means) < 4:  # noqa: PLR2004 - fewer have no halves to compare
+        return None
+    half = len(means) // 2
+    errors = [float(np.var(means[d:])) / (len(means) - d) for d in range(half + 1)]
+    best = int(np.argmin(errors))
+    return len(values) if best == half and half > 0 and errors[0] > 0 else best * batch
+
+
+def is_steady(values: Sequence[float], seed: int = SEED) -> bool | None:
+    """Tell whether a series of about a value per second is steady; None for fewer than `STEADY_LEAST` of them.
+
+    MSER alone lets one constant drift in five pass, so the slope must be within its error of 0 as well (METHOD §1.7):
+    a change of more than `STEADY_DRIFT` over the window whose interval excludes 0 is none of chance.
+    """
+    if len(values) < STEADY_LEAST:
+        return None
+    cut = mser(values, batch=max(1, min(5, len(values) // 4)))
+    if cut is None or cut > STEADY_CUT * len(values):
+        return False
+    slope = theil_sen(range(len(values)), values, seed)
+    level = float(np.mean(values))
+    if slope is None or level <= 0:
+        return slope is not None
+    drifts = (slope.low > 0 or slope.high < 0) and abs(slope.value) * len(values) > STEADY_DRIFT * level
+    return not drifts
 
 
 def theil_sen(xs: Sequence[float], ys: Sequence[float], seed: int = SEED) -> Estimate | None:

@@ -14,7 +14,6 @@ from pinchpoint.stress.ramp import (
     bracket,
     calmer_start,
     judge,
-    next_rate,
     next_users,
 )
 
@@ -153,59 +152,6 @@ def test_a_short_step_whose_first_second_passes_its_middle_is_not_taken_to_grow_
 
     assert backlog(rows) == Backlog(scheduled=480, midway=24, end=25)
     assert not backlog(rows).grows
-
-
-def rates(outcome: dict[float, bool], *, gross: bool = True) -> list[float]:
-    """Let the ramp search an app that passes up to its capacity; return the loads it tried."""
-    trials: list[Trial] = []
-    capacity = max(load for load, passed in outcome.items() if passed)
-    while (load := next_rate(trials, start=20.0, highest=20_000.0, width=0.05)) is not None:
-        passed = load <= capacity
-        trials.append(Trial(load, passed, gross=gross and not passed))
-    return [trial.load for trial in trials]
-
-
-@pytest.mark.parametrize("capacity", [3.0, 45.0, 700.0, 9_000.0])
-def test_the_search_brackets_the_capacity_within_its_width(capacity: float) -> None:
-    """Whatever the capacity, the largest load that passed lies within 5 % below it."""
-    tried = rates({capacity: True})
-    passed = [load for load in tried if load <= capacity]
-
-    assert capacity / 1.05 <= max(passed) <= capacity
-
-
-def test_the_ramp_doubles_until_it_fails_then_bisects() -> None:
-    """The first loads are powers of two times the start."""
-    assert rates({100.0: True})[:5] == [20.0, 40.0, 80.0, 160.0, pytest.approx((80 * 160) ** 0.5)]
-
-
-def test_a_first_failure_that_is_not_gross_is_repeated_once() -> None:
-    """A disturbed second must not set the capacity; a second failure does."""
-    trials = [Trial(20.0, passed=True), Trial(40.0, passed=False)]
-    assert next_rate(trials, start=20.0, highest=1e4, width=0.05) == 40.0
-
-    cleared = [*trials, Trial(40.0, passed=True)]
-    assert bracket(cleared) == (40.0, None)
-    assert next_rate(cleared, start=20.0, highest=1e4, width=0.05) == 80.0
-
-    confirmed = [*trials, Trial(40.0, passed=False)]
-    assert next_rate(confirmed, start=20.0, highest=1e4, width=0.05) == pytest.approx((20 * 40) ** 0.5)
-
-
-def test_an_app_that_fails_at_the_lowest_load_ends_the_search() -> None:
-    """Below half a request per second there is nothing to judge."""
-    trials = [Trial(load, passed=False, gross=True) for load in (20.0, 5.0, 1.25)]
-
-    assert next_rate(trials, start=20.0, highest=1e4, width=0.05) == 0.5
-    trials.append(Trial(0.5, passed=False, gross=True))
-    assert next_rate(trials, start=20.0, highest=1e4, width=0.05) is None
-
-
-def test_a_load_that_never_fails_ends_at_the_highest_rate() -> None:
-    """The cap itself is tried, then the search ends with no upper bound."""
-    trials = [Trial(20.0, passed=True), Trial(30.0, passed=True)]
-    assert next_rate(trials, start=20.0, highest=30.0, width=0.05) is None
-    assert bracket(trials) == (30.0, None)
 
 
 def test_users_follow_the_given_steps_then_double_until_one_fails() -> None:

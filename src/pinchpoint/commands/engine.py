@@ -19,13 +19,19 @@ from pinchpoint.commands.plan import (
 from pinchpoint.commands.session import Session
 from pinchpoint.commands.stepper import Held, Progress, Stepper
 from pinchpoint.errors import TargetError
+from pinchpoint.goals import Limits, three_goals
 from pinchpoint.measures import Phase
-from pinchpoint.stress.ramp import Slo, Trial, bracket, calmer_start, next_rate, next_users
+from pinchpoint.stress.ramp import Slo, Trial, bracket, calmer_start, next_users
+from pinchpoint.stress.search import OVERHEAD_S, Ask, Measured, Search
 
 FEWEST_ARRIVALS = 12
 """At a very low rate a step is held longer, up to `SLOWEST_FACTOR` times, so that it holds this many."""
 SLOWEST_FACTOR = 3.0
 MOST_USERS = 5_000
+NEAR = 0.9
+"""A forwarding rate so far below a load that held comes from a collapse, or from a disturbed step."""
+MOST_VOIDS = 4
+"""A load that was voided this often is not tried again."""
 Outcome = Literal["failure-found", "out-of-time", "highest-load", "target-died"]
 
 
@@ -40,14 +46,29 @@ class Engine:
     profile: Callable[[Session, Phase, float, float], list[str]] | None
     """(session, phase, seconds, expected CPU share) -> sentences about what could not be profiled."""
     sleep: Callable[[float], None] = time.sleep
+    voids: Callable[[Held], str | None] | None = None
+    """Asked after every step that sets capacity: why it counts for nothing, because the generator was its own limit and
+    has been changed; see `escalation`. The same load is then tried again."""
+    after_warmup: Callable[[], None] | None = None
+    """Done while the target rests after the warm-up; see `calibrate`."""
     _stepper: Stepper = field(init=False)
+    _search: Search = field(init=False)
     _trials: list[Trial] = field(default_factory=list)
+    _measured: list[Measured] = field(default_factory=list)
     _started_s: float = 0.0
     _start_rps: float = BASELINE_RPS
     _last: Held | None = None
 
     def __post_init__(self) -> None:
         self._stepper = Stepper(self.session, self.slo, self.progress, self.sleep)
+        if self.voids is not None:
+            self._stepper.voids = self.voids
+        limits = Limits(self.slo.p95_ms, self.slo.max_error_rate)
+        dwell_s = self.session.config.dwell_s
+        trial_s = self.plan.trial_s if dwell_s is None else dwell_s
+        goals = three_goals(limits, trial_s, self.plan.sum_s if dwell_s is None else dwell_s, SEARCH_WIDTH)
+        ramp_s = self.plan.ramp_s if dwell_s is None else dwell_s
+        self._search = Search(goals, ramp_s, self._start_rps, HIGHEST_RATE_RPS, dwell_s)
 
     def run(self, started_s: float) -> Outcome:
         """Run all phases; `started_s` is when the budget began to be spent.
@@ -65,26 +86,44 @@ class Engine:
         session.start_generator(self.plan.boot_s)
         try:
             self._hold("warmup", self._low_load(), self.plan.warmup_s)
+            if self.after_warmup is not None:
+                self.after_warmup()
             if self._last is not None:
                 self._start_rps = calmer_start(BASELINE_RPS, self._last.window.goodput_rps, self._last.judgement)
-            self._trials.append(self._baseline())
+                self._search.start = self._start_rps
+            self._count(self._baseline())
         except TargetError as error:
             raise TargetError(f"before a baseline was measured, {error}") from None
         return self._measure()
 
-    def _baseline(self) -> Trial:
+    def _baseline(self) -> Held:
         """Hold the low load; twice for a slow app that was still busy with what clients of the warm-up gave up on."""
         low = self._low_load()
         seconds = self._long_enough(self.plan.baseline_s, low)
-        trial = self._hold("baseline", low, seconds)
-        again = not trial.passed and self._open_model and low < BASELINE_RPS
+        held = self._hold("baseline", low, seconds)
+        again = not held.judgement.passed and self._open_model and low < BASELINE_RPS
         if again and self._left_s() > seconds + self.plan.reserve_s:
-            trial = self._hold("baseline", low, seconds)
-        return trial
+            held = self._hold("baseline", low, seconds)
+        return held
+
+    def _count(self, held: Held) -> None:
+        """Let a step set the capacity."""
+        self._trials.append(held.trial)
+        self._measured.append(
+            Measured(
+                load=held.load,
+                seconds=held.seconds,
+                passed=held.judgement.passed,
+                gross=held.judgement.gross,
+                outcome=held.outcome,
+                queued=held.judgement.queued,
+                forwarding_rps=held.forwarding_rps,
+            )
+        )
 
     def _measure(self) -> Outcome:
         try:
-            outcome = self._search()
+            outcome = self._find()
             self._after_search()
         except TargetError as error:
             self.progress.note(str(error))
@@ -103,38 +142,53 @@ class Engine:
 
     # --- the search -------------------------------------------------------------------------------------------------
 
-    def _search(self) -> Outcome:
+    def _find(self) -> Outcome:
+        voids = 0
         while True:
             if self._last is not None and self._last.silent:
                 self._stepper.note("the target answers nothing any more, so no further load was tried")
                 return "failure-found"
-            load = self._next_load()
-            lower, upper = bracket(self._trials)
-            if load is None:
-                return "failure-found" if upper is not None else "highest-load"
-            phase: Phase = "ramp" if upper is None or lower is None else "search"
-            seconds = self._long_enough(self._step_seconds(phase), load)
-            # Finding the limit comes before pressing beyond it: until it is found, overload's time is the ramp's.
-            reserve_s = self.plan.reserve_s - (self.plan.overload_s if upper is None else 0.0)
-            if self._left_s() < seconds + reserve_s:
-                self._stepper.note("the budget for the search is spent; a longer --budget narrows the bracket")
-                if upper is None and self._start_rps < BASELINE_RPS:
-                    self._stepper.note(
-                        f"the warm-up at {BASELINE_RPS:.0f} rps broke; a longer --budget finds the load between"
-                    )
+            ask = self._next()
+            upper = self._bounds()[1]
+            if ask is None:
+                return self._why(upper)
+            held = self._hold(ask.phase, ask.load, ask.seconds)
+            if held.void is None:
+                self._count(held)
+                continue
+            voids += 1
+            if voids > MOST_VOIDS:
+                self._stepper.note("the load generator was disturbed again and again; the search ends here")
                 return "out-of-time" if upper is None else "failure-found"
-            self._trials.append(self._hold(phase, load, seconds))
 
-    def _next_load(self) -> float | None:
+    def _next(self) -> Ask | None:
+        upper = self._bounds()[1]
+        # Finding the limit comes before pressing beyond it: until it is found, overload's time is the ramp's.
+        left_s = self._left_s() - self.plan.reserve_s + (self.plan.overload_s if upper is None else 0.0)
         if self._open_model:
-            return next_rate(self._trials, start=self._start_rps, highest=HIGHEST_RATE_RPS, width=SEARCH_WIDTH)
+            return self._search.next(self._measured, left_s)
         # The baseline already held the first step's population.
-        return next_users(self._trials, steps=self.session.config.users, highest=MOST_USERS)
+        users = next_users(self._trials, steps=self.session.config.users, highest=MOST_USERS)
+        seconds = self.session.config.dwell_s or self.plan.trial_s
+        self._search.stopped = "highest" if users is None else "time" if seconds + OVERHEAD_S > left_s else ""
+        return Ask(float(users), seconds, "ramp", "slo") if users is not None and not self._search.stopped else None
 
-    def _step_seconds(self, phase: Phase) -> float:
-        if self.session.config.dwell_s is not None:
-            return self.session.config.dwell_s
-        return self.plan.ramp_s if phase == "ramp" and self._open_model else self.plan.trial_s
+    def _bounds(self) -> tuple[float | None, float | None]:
+        return self._search.bounds(self._measured) if self._open_model else bracket(self._trials)
+
+    def _why(self, upper: float | None) -> Outcome:
+        """Tell why the search ended, and what it makes of the run."""
+        if self._search.stopped != "time":
+            return "failure-found" if upper is not None else "highest-load"
+        slo = next(result for result in self._search.results(self._measured) if result.goal.name == "slo")
+        settled = slo.lower is not None and slo.upper is not None and slo.upper <= slo.lower * (1 + slo.goal.width)
+        if settled:
+            self._stepper.note("no time left to narrow the strict and the breaking goal; a longer --budget has room")
+        else:
+            self._stepper.note("the budget for the search is spent; a longer --budget narrows the bracket")
+        if upper is None and self._start_rps < BASELINE_RPS:
+            self._stepper.note(f"the warm-up at {BASELINE_RPS:.0f} rps broke; a longer --budget finds the load between")
+        return "out-of-time" if upper is None else "failure-found"
 
     def _long_enough(self, seconds: float, load: float) -> float:
         """Hold a step of very few arrivals a while longer."""
@@ -143,7 +197,9 @@ class Engine:
         return max(seconds, min(FEWEST_ARRIVALS / load, seconds * SLOWEST_FACTOR))
 
     def _after_search(self) -> None:
-        lower, upper = bracket(self._trials)
+        if not self.plan.overload_s and self.profile is None:
+            return
+        lower, upper = self._bounds()
         limit = lower if upper is None else upper
         needed_s = self.plan.overload_s + (self._kept_s("overload") or 0.0)
         if upper is not None and self._open_model and self._left_s() < needed_s:
@@ -151,7 +207,8 @@ class Engine:
         elif upper is not None and self._open_model and not self._drained:
             self._stepper.note("no overload step: the target is still busy with what it was given before")
         elif upper is not None and self._open_model:
-            self._hold("overload", upper * OVERLOAD_FACTOR, self.plan.overload_s)
+            load = OVERLOAD_FACTOR * self._capacity(lower, upper)
+            self._hold("overload", load, self._long_enough(self.plan.overload_s, load))
         if upper is not None:
             self._hold("recovery", self._low_load(), self.plan.recovery_s)
         if self.profile is not None and limit is not None:
@@ -159,6 +216,14 @@ class Engine:
             near = max((lower or limit) * LIMIT_PROFILE_FACTOR, 1.0) if lower is not None else limit
             self._profiled("profile-baseline", low, LOW_PROFILE_FACTOR)
             self._profiled("profile-limit", near, 1.0)
+
+    def _capacity(self, lower: float | None, upper: float) -> float:
+        """Return about where goodput levels off: what was served while a queue grew, unless a lighter load did better.
+
+        A limit that is not a queue's (errors, latency) has no such rate; there the load that broke stands for it.
+        """
+        guess = self._search.guess(self._measured)
+        return upper if guess is None or (lower is not None and guess < NEAR * lower) else guess
 
     def _profiled(self, phase: Phase, load: float, cpu_share: float) -> None:
         if self._left_s() < self.plan.profile_s + 1.0:
@@ -177,13 +242,13 @@ class Engine:
 
     def _hold(
         self, phase: Phase, load: float, seconds: float, meanwhile: Callable[[], list[str]] | None = None
-    ) -> Trial:
+    ) -> Held:
         def patience_s() -> float | None:
             kept_s = self._kept_s(phase)
             return None if kept_s is None else self._left_s() - kept_s
 
         self._last = self._stepper.hold(phase, load, seconds, patience_s=patience_s, meanwhile=meanwhile)
-        return self._last.trial
+        return self._last
 
     def _kept_s(self, phase: Phase) -> float | None:
         """Return the time that the steps after this one need; None when there are none."""

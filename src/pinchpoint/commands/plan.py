@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 BASELINE_RPS = 20.0
 """Low enough for nearly any app, high enough for 60 requests in three seconds."""
-SEARCH_WIDTH = 0.06
-"""Relative width of the bracket at which the search stops; a 3 s trial resolves no less."""
-OVERLOAD_FACTOR = 1.3
+SEARCH_WIDTH = 0.025
+"""Relative distance of the bounds at which the search stops; docs/search.md says what a trial resolves."""
+OVERLOAD_FACTOR = 1.5
+"""Of the capacity: the load at which METHOD §1.1 tells a collapse from a plateau."""
+REPEATED_FROM_S = 150.0
+"""With a budget from here on, every bound rests on two trials of full length at least."""
 LOW_PROFILE_FACTOR = 0.3
 LIMIT_PROFILE_FACTOR = 0.95
 HIGHEST_RATE_RPS = 20_000.0
@@ -32,6 +35,11 @@ class Plan:
     profile_s: float
 
     @property
+    def sum_s(self) -> float:
+        """Seconds of trials that settle a load (METHOD §1.2); short budgets repeat only what is in doubt."""
+        return self.trial_s * (2 if self.budget_s >= REPEATED_FROM_S else 1)
+
+    @property
     def reserve_s(self) -> float:
         """What ramp and search must leave over."""
         overheads_s = 1.5
@@ -43,15 +51,17 @@ def _between(low: float, value: float, high: float) -> float:
 
 
 def make_plan(budget_s: float, *, profile: bool) -> Plan:
-    """Split the budget; the shares are those under which a 60 s run holds two profiles, a ramp of 8 and 4 trials."""
+    """Split the budget; the shares are those under which a 60 s run holds two profiles, a ramp and six trials."""
     return Plan(
         budget_s=budget_s,
         boot_s=_between(15.0, budget_s / 3, 60.0),
         warmup_s=_between(2.0, budget_s / 20, 20.0),
         baseline_s=_between(2.0, budget_s / 20, 20.0),
         ramp_s=_between(1.5, budget_s / 30, 10.0),
-        trial_s=_between(2.0, budget_s / 20, 20.0),
-        overload_s=_between(3.0, budget_s / 15, 15.0),
+        trial_s=_between(2.0, budget_s / 22, 10.0)
+        if budget_s < REPEATED_FROM_S
+        else _between(4.0, budget_s / 40, 20.0),
+        overload_s=_between(3.0, budget_s / 18, 15.0),
         recovery_s=_between(2.0, budget_s / 20, 15.0),
         profile_s=round(_between(3.0, budget_s / 13, 20.0)) + PROFILER_START_S if profile else 0.0,
     )

@@ -4,13 +4,15 @@ A *step* is what the recording, the diagnosis and the report are made of; see `r
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from pinchpoint.backlog import Backlog, served_while_queued, typical_rps
 from pinchpoint.clientstats import ClientWindow, client_figures
 from pinchpoint.commands.session import Session
 from pinchpoint.errors import MeasurementError, TargetError
+from pinchpoint.goals import Limits, Outcome, outcome
 from pinchpoint.measures import Phase
 from pinchpoint.rows import DigestRow
 from pinchpoint.stress.generator import Generator
@@ -27,8 +29,14 @@ LEAST_COVERAGE = 0.5
 DRAIN_S = 10.0
 """The client's timeout: what is in flight for longer is given up."""
 LEAST_DRAIN_S = 1.0
+SHORT_DRAIN_S = 2.0
+"""After a step that passed: its requests are within the limit of a second or so, or the app is slow by nature."""
 SETTLE_SHARE = 0.25
 LONGEST_SETTLE_S = 1.0
+VOIDABLE = frozenset({"baseline", "ramp", "search", "overload"})
+"""Phases in which a generator that is its own limit may be changed and the load tried again."""
+SEVERAL = 1.1
+"""Answers per arrival above which one arrival makes several requests: below, it is the edges of the step."""
 
 
 class Progress(Protocol):
@@ -58,8 +66,12 @@ class Held:
     """False when requests were still in flight when the patience for them was over."""
     seconds: float
     """How long it was held, without draining."""
-    void: bool = False
-    """True when a load worker was lost meanwhile: the figures count for nothing."""
+    outcome: Outcome
+    """The same step under the search's goals."""
+    forwarding_rps: float | None = None
+    """Arrivals served per second while their queue grew; None when it did not."""
+    void: str | None = None
+    """Why the figures count for nothing: a load worker was lost meanwhile, or the generator had to be changed."""
 
     @property
     def trial(self) -> Trial:
@@ -80,6 +92,8 @@ class Stepper:
     slo: Slo
     progress: Progress
     sleep: Callable[[float], None] = time.sleep
+    voids: Callable[[Held], str | None] = lambda _held: None
+    """Asked before a step is recorded; a reason makes it void. See `escalation`."""
     _segment: int = 0
     _step: int = 0
     _rows: list[DigestRow] = field(default_factory=list)
@@ -120,10 +134,13 @@ class Stepper:
         if generator is None:
             raise MeasurementError("the load generator was not started")
         self.progress.phase(phase, load, unit, seconds)
-        if self.open_model:
-            self._segment, t_start_s = generator.segment("rate", seconds, rate_rps=load)
-        else:
-            self._segment, t_start_s = generator.segment("users", seconds, users=round(load))
+        try:
+            if self.open_model:
+                self._segment, t_start_s = generator.segment("rate", seconds, rate_rps=load)
+            else:
+                self._segment, t_start_s = generator.segment("users", seconds, users=round(load))
+        except MeasurementError as error:
+            raise self._silence(str(error)) from error
         settle_s = min(SETTLE_SHARE * seconds, LONGEST_SETTLE_S)
         try:
             for message in meanwhile() if meanwhile is not None else ():
@@ -136,27 +153,33 @@ class Stepper:
             died = Judgement([str(error)], gross=True)
             self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
             raise
-        window = client_figures(rows, t_start_s + settle_s, t_end_s)
-        judgement = judge(window, self.slo, backlog(rows) if self.open_model else None)
-        lost = self._losses(generator)
-        if lost:
-            phase = "void"
-            judgement = Judgement(lost, gross=False)
+        held = self._judged(load, seconds, rows, client_figures(rows, t_start_s + settle_s, t_end_s))
+        void = self._losses(generator) or (self.voids(held) if phase in VOIDABLE else None)
+        judgement = held.judgement
+        if void is not None:
+            phase, judgement = "void", Judgement([void], gross=False)
+            self.note(f"the step at {load:.3g} {unit} does not count: {void}")
         self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
-        self.progress.done(phase, load, unit, window, judgement)
-        drained = judgement.passed or self._drained(generator, patience_s(), f"{load:.3g} {unit}")
-        return Held(load, window, judgement, drained, seconds, void=bool(lost))
+        self.progress.done(phase, load, unit, held.window, judgement)
+        return replace(held, drained=self._drained(generator, held, patience_s(), f"{load:.3g} {unit}"), void=void)
 
-    def _losses(self, generator: Generator) -> list[str]:
-        """Record the remote load workers that were lost since the last look; say what happened."""
+    def _judged(self, load: float, seconds: float, rows: list[DigestRow], window: ClientWindow) -> Held:
+        queue = backlog(rows)
+        judgement = judge(window, self.slo, queue if self.open_model else None)
+        found = outcome(rows, queue, Limits(self.slo.p95_ms, self.slo.max_error_rate))
+        served = typical_rps(served_while_queued(rows)) if self.open_model else None
+        rate = None if served is None else served / _requests_per_arrival(rows, queue)
+        return Held(load, window, judgement, drained=True, seconds=seconds, outcome=found, forwarding_rps=rate)
+
+    def _losses(self, generator: Generator) -> str | None:
+        """Record the remote load workers that were lost since the last look; say what happened, None for nothing."""
         fresh = generator.lost[self._losses_told :]
         self._losses_told += len(fresh)
         for loss in fresh:
             self.session.event(
                 "worker-lost", process=loss.process, name=loss.name, message=loss.message, segment=loss.segment
             )
-            self.progress.note(loss.message)
-        return [loss.message for loss in fresh]
+        return "; ".join(loss.message for loss in fresh) or None
 
     def enter(
         self, phase: Phase, load: float, segment: int, times: tuple[float, float, float], judgement: Judgement
@@ -173,13 +196,19 @@ class Stepper:
         self.session.event("note", message=message)
         self.progress.note(message)
 
-    def _drained(self, generator: Generator, patience_s: float | None, load: str) -> bool:
-        """Wait until a failed step's requests are answered or given up, as long as what follows leaves time for."""
-        if patience_s is None:
-            return True  # nothing follows that could be disturbed
+    def _drained(self, generator: Generator, held: Held, patience_s: float | None, load: str) -> bool:
+        """Wait until a step's requests are answered or given up, as long as what follows leaves time for.
+
+        Also after a step that passed: what it left in flight, up to a second's work, would fail the next one.
+        """
+        if patience_s is None or (not self.open_model and held.judgement.passed):
+            return True  # nothing follows that could be disturbed, or users that will wait for their answers anyway
         asked_s = self.session.clock()
-        if generator.wait_drained(min(DRAIN_S, max(patience_s, LEAST_DRAIN_S))):
+        longest_s = SHORT_DRAIN_S if held.judgement.passed else DRAIN_S
+        if generator.wait_drained(min(longest_s, max(patience_s, LEAST_DRAIN_S))):
             return True
+        if held.judgement.passed:
+            return True  # a slow app that keeps up: its queue is what it always is
         self.note(f"after {load}, requests were still in flight {self.session.clock() - asked_s:.0f} s later")
         return False
 
@@ -211,11 +240,16 @@ class Stepper:
                 break
             self.sleep(LOOK_S / 4)
         if covered_s < LEAST_COVERAGE * seconds:
-            raise MeasurementError(
+            raise self._silence(
                 f"the load generator was silent for most of {seconds:.1f} s; see generator-0.log in the run folder"
             )
         self._rows.clear()
         return rows
+
+    def _silence(self, message: str) -> MeasurementError:
+        """Record that the generator is not heard any more, so that the report can name it; return the error to raise."""
+        self.session.event("generator-silent", message=message)
+        return MeasurementError(message)
 
     def _record(self, phase: Phase, load: float, times: tuple[float, float, float], judgement: Judgement) -> None:
         t_start_s, settle_s, t_end_s = times
@@ -232,5 +266,13 @@ class Stepper:
             settle_s=settle_s,
             passed=judgement.passed,
             breaches=judgement.breaches,
+            gross=judgement.gross,
         )
         self._step += 1
+
+
+def _requests_per_arrival(rows: Sequence[DigestRow], queue: Backlog) -> float:
+    """Return how many requests an arrival makes, as far as one step can tell; 1 unless clearly more."""
+    answered = sum(entry["ok"] + entry["failed"] for row in rows for entry in row["names"].values())
+    finished = queue.scheduled - queue.end
+    return answered / finished if finished > 0 and answered > SEVERAL * finished else 1.0

@@ -1,14 +1,16 @@
 """The numbers that are often mixed up (METHOD §1.1): sustainable, plateau, breaking load; and the recovery."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from pinchpoint.clientstats import ClientWindow, client_figures
+from pinchpoint.diagnosis.goal_figures import goal_figures, goal_trials
+from pinchpoint.diagnosis.plateaus import Saturation, collapse_ratio, saturation
 from pinchpoint.diagnosis.steps import LOAD_PHASES, Ladder, load_of
+from pinchpoint.goals import Limits
 from pinchpoint.measures import Latency, Step
-from pinchpoint.records import Capacity, Recovery, SloResult
+from pinchpoint.records import Capacity, GoalFigures, Recovery, SloResult
 from pinchpoint.rows import DigestRow
-from pinchpoint.statistics import plateau
 
 KNEE_RATIO = 2.0
 """Advisory knee: twice the median latency at low load (R/S = 2; METHOD §1.4 says there is no canonical one)."""
@@ -25,18 +27,39 @@ RECOVERED_SLACK_MS = 5.0
 WINDOW_S = 1.0
 
 
-def capacity(steps: Sequence[Step], sorted_out: Ladder, slo_p95_ms: float | None, slo_errors: float | None) -> Capacity:
-    """Fold the ladder into the capacity figures; rates in successful requests per second."""
-    best = sorted_out.sustained
-    broke = sorted_out.failed[0] if sorted_out.failed else None
-    sustainable = _sustainable(best)
+def capacity(
+    steps: Sequence[Step],
+    sorted_out: Ladder,
+    slo_p95_ms: float | None,
+    slo_errors: float | None,
+    rows: Mapping[int, Sequence[DigestRow]] | None = None,
+) -> Capacity:
+    """Fold the ladder into the capacity figures; rates in successful requests per second.
+
+    Args:
+        steps: all steps of the run.
+        sorted_out: the same, sorted out.
+        slo_p95_ms: the user's limit on latency.
+        slo_errors: the user's limit on failures.
+        rows: step index -> the digest rows of its segment (`steps.rows_by_step`), for the open model.
+
+    """
+    segments = rows or {}
+    open_model = any(step.model == "rate" for step in steps)
     # A step that a heavier one outdid shows no plateau, but a disturbance.
-    level = None if sorted_out.contradicted else _saturation(steps)
+    level = None if sorted_out.contradicted else _saturation(steps, segments, open_model=open_model)
+    trials = goal_trials(steps, segments, Limits(slo_p95_ms, slo_errors))
+    # A load profile of the user's own searches for no goal: its baseline alone would be the only trial.
+    goals = [] if any(step.phase == "stage" for step in steps) else [goal_figures(each, level) for each in trials]
+    slo = next((goal for goal in goals if goal.name == "slo"), None)
+    best, broke = _bounds(sorted_out, slo)
+    sustainable = slo.throughput_rps if slo is not None and slo.throughput_rps is not None else _sustainable(best)
+    plateau_rps = None if level is None else _at_least(level.capacity, sustainable)
     return Capacity(
         sustainable_rps=sustainable,
         lower_bound_rps=best.offered_rps if best else None,
         upper_bound_rps=broke.offered_rps if broke else None,
-        saturation_rps=_at_least(level, sustainable),
+        saturation_rps=plateau_rps,
         breaking_rps=_breaking_rate(broke),
         breaking_reason=_reason(broke),
         knee_rps=_knee(sorted_out),
@@ -46,7 +69,24 @@ def capacity(steps: Sequence[Step], sorted_out: Ladder, slo_p95_ms: float | None
         error_rate=best.error_rate if best else None,
         sustainable_users=best.users if best else None,
         breaking_users=broke.users if broke else None,
+        sustainable_ci_rps=slo.ci_rps if slo is not None else None,
+        saturation_ci_rps=None if level is None else level.ci,
+        collapse_ratio=collapse_ratio(steps, segments, plateau_rps) if open_model else None,
+        goals=goals,
     )
+
+
+def _bounds(sorted_out: Ladder, slo: GoalFigures | None) -> tuple[Step | None, Step | None]:
+    """Return the steps at the bounds: those of the goal where there are such, else the ladder's."""
+    best, broke = sorted_out.sustained, sorted_out.failed[0] if sorted_out.failed else None
+    if slo is not None:
+        best = _last([step for step in sorted_out.passed if load_of(step) == slo.lower_rps]) or best
+        broke = _last([step for step in sorted_out.failed if load_of(step) == slo.upper_rps]) or broke
+    return best, broke
+
+
+def _last(steps: Sequence[Step]) -> Step | None:
+    return max(steps, key=lambda step: step.index, default=None)
 
 
 def _sustainable(best: Step | None) -> float | None:
@@ -75,18 +115,17 @@ def _reason(broke: Step | None) -> str | None:
     return "a threshold was broken"
 
 
-def _saturation(steps: Sequence[Step]) -> float | None:
+def _saturation(
+    steps: Sequence[Step], rows: Mapping[int, Sequence[DigestRow]], *, open_model: bool
+) -> Saturation | None:
+    if open_model:
+        return saturation(steps, rows)
     counted = [step for step in steps if step.phase in LOAD_PHASES]
-    if not counted:
-        return None
-    if counted[0].model == "rate":
-        fitted = plateau([load_of(step) for step in counted], [step.goodput_rps for step in counted])
-        return fitted.capacity if fitted is not None and fitted.reached else None
     counted.sort(key=load_of)
     for lighter, heavier in pairwise(counted):
         grew = load_of(heavier) >= 1.5 * load_of(lighter)
         if grew and heavier.goodput_rps < (1 + FLAT_GAIN) * lighter.goodput_rps:
-            return max(step.goodput_rps for step in counted)
+            return Saturation(max(step.goodput_rps for step in counted), None)
     return None
 
 
@@ -123,7 +162,8 @@ def recovery(
         return None
     last = after[-1]
     back = _is_back(_typical_ms(last.latency_ms), last.error_rate, low, slo_errors)
-    stressed = [step.t_end_s for step in steps if step.phase in LOAD_PHASES and step.t_end_s <= after[0].t_start_s]
+    pressed = LOAD_PHASES | {"stage"}
+    stressed = [step.t_end_s for step in steps if step.phase in pressed and step.t_end_s <= after[0].t_start_s]
     first = _first_good(after, digests, low, slo_errors)
     return Recovery(
         recovered=back or first is not None,

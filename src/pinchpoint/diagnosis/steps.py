@@ -5,15 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from pinchpoint.backlog import backlog
 from pinchpoint.clientstats import client_figures
+from pinchpoint.diagnosis import stage_steps
 from pinchpoint.diagnosis.windows import Samples, server_figures
-from pinchpoint.measures import Model, Phase, Step
+from pinchpoint.goals import Limits, limits_of, outcome, three_goals, trial
+from pinchpoint.measures import ClientFigures, Model, Phase, Step
 from pinchpoint.recording import Recording
+from pinchpoint.rows import DigestRow
+from pinchpoint.statistics import is_steady
 
 CAPACITY_PHASES = frozenset({"baseline", "ramp", "search"})
 """Steps that set capacity; warm-up is not steady, profiled steps carry the profiler."""
 
 LOAD_PHASES = CAPACITY_PHASES | {"overload"}
+SLICES = frozenset({"stage", "soak"})
+"""Steps that share a segment with others."""
 
 LOW_LOAD_SHARE = 0.6
 """Holding times come from steps up to this share of the limit: above, they start to hold queueing (DESIGN §6)."""
@@ -36,6 +43,9 @@ FELL_SHORT = 0.9
 DIGEST_S = 1.0
 """Longest digest row."""
 
+LATE_S = 1.0
+"""The last row of a segment may be cut this long after the step's end."""
+
 
 def build_steps(recording: Recording, samples: Samples) -> list[Step]:
     """Return every step whose end was recorded, with its figures, in time order."""
@@ -43,6 +53,7 @@ def build_steps(recording: Recording, samples: Samples) -> list[Step]:
     starts = [row["t0_s"] for row in digests]
     deaths = [event["t_s"] for event in recording.events if event.get("kind") == "worker-exit" and "t_s" in event]
     found = []
+    limits = limits_of(recording.settings.get("slo") or {})
     for event in recording.events:
         data = event.get("data") or {}
         if event.get("kind") != "step" or not {"t_start_s", "t_end_s", "phase", "index"} <= data.keys():
@@ -51,6 +62,7 @@ def build_steps(recording: Recording, samples: Samples) -> list[Step]:
         rows = digests[bisect_left(starts, t0_s - 2 * DIGEST_S) : bisect_left(starts, t1_s)]
         died = sum(1 for t_s in deaths if data["t_start_s"] <= t_s <= t1_s)
         client = client_figures(rows, t0_s, t1_s)
+        whole = segment_rows(digests, starts, data)
         found.append(
             Step(
                 index=data["index"],
@@ -65,14 +77,72 @@ def build_steps(recording: Recording, samples: Samples) -> list[Step]:
                 goodput_rps=client.goodput_rps,
                 error_rate=client.error_rate,
                 latency_ms=client.latency,
-                client=client.figures,
+                client=_with_backlog(client.figures, whole, limits) if data.get("users") is None else client.figures,
                 server=server_figures(samples, rows, t0_s, t1_s, died),
                 passed=bool(data.get("passed", False)),
                 breaches=list(data.get("breaches") or []),
+                steady=is_steady([_per_s(row) for row in rows if _spans_a_second(row) and row["process"] == 0]),
+                disturbed=backlog(whole).disturbed if data.get("users") is None else False,
+                weight=_weight(data, whole, limits),
             )
         )
     found.sort(key=lambda step: step.t_start_s)
     return _in_requests(found)
+
+
+def segment_rows(digests: Sequence[DigestRow], starts: Sequence[float], data: dict[str, Any]) -> list[DigestRow]:
+    """Return all rows of a step's segment, settling time included; `starts` are their `t0_s`, in order.
+
+    Older recordings name no segment: there the rows that lie within the step count.
+    """
+    first, last = bisect_left(starts, data["t_start_s"] - LATE_S), bisect_left(starts, data["t_end_s"] + LATE_S)
+    near = digests[first:last]
+    segment = data.get("segment")
+    if segment is None or data["phase"] in SLICES:
+        return [row for row in near if data["t_start_s"] <= (row["t0_s"] + row["t1_s"]) / 2 < data["t_end_s"]]
+    return [row for row in near if row["segment"] == segment]
+
+
+def rows_by_step(recording: Recording) -> dict[int, list[DigestRow]]:
+    """Return step index -> all digest rows of its segment, in time order."""
+    digests = sorted(recording.digests, key=lambda row: row["t0_s"])
+    starts = [row["t0_s"] for row in digests]
+    found = {}
+    for event in recording.events:
+        data = event.get("data") or {}
+        if event.get("kind") == "step" and {"t_start_s", "t_end_s", "index"} <= data.keys():
+            found[data["index"]] = segment_rows(digests, starts, data)
+    return found
+
+
+def _with_backlog(figures: ClientFigures, rows: Sequence[DigestRow], limits: Limits) -> ClientFigures:
+    """Add what the whole segment says: a queue is exact only from the start, when nothing was in flight."""
+    if not rows:
+        return figures
+    queue = backlog(rows)
+    return replace(
+        figures,
+        backlog_end=queue.end,
+        backlog_slope_rps=queue.slope_rps,
+        losses=outcome(rows, queue, limits).losses,
+    )
+
+
+def _weight(data: dict[str, Any], rows: Sequence[DigestRow], limits: Limits) -> float:
+    """Return what a failure counts; recordings that do not say how clear it was count it whole."""
+    if data.get("passed", False) or data.get("gross") is None or data.get("users") is not None:
+        return 1.0
+    found = outcome(rows, backlog(rows), limits)
+    slo = three_goals(limits, 0.0, 0.0, 0.0)[1]
+    return trial(slo, 1.0, 1.0, found, passed=False, gross=bool(data["gross"])).weight
+
+
+def _spans_a_second(row: DigestRow) -> bool:
+    return row["t1_s"] - row["t0_s"] > DIGEST_S / 2
+
+
+def _per_s(row: DigestRow) -> float:
+    return sum(entry["ok"] + entry["failed"] for entry in row["names"].values()) / (row["t1_s"] - row["t0_s"])
 
 
 def _in_requests(steps: Sequence[Step]) -> list[Step]:
@@ -91,7 +161,7 @@ def _in_requests(steps: Sequence[Step]) -> list[Step]:
 
 
 def _requests_per_arrival(steps: Sequence[Step]) -> float | None:
-    calm = [step for step in steps if step.passed and step.phase in CAPACITY_PHASES]
+    calm = [step for step in steps if step.passed and step.phase in CAPACITY_PHASES | {"stage"}]
     calm.sort(key=load_of)
     calm = calm[: max(1, len(calm) // 2)]
     started = sum(step.client.started for step in calm)
@@ -141,7 +211,8 @@ class Ladder:
     def contradicted(self) -> list[Step]:
         """Steps that fell short although a heavier one served clearly more, or held: the host was disturbed."""
         heavier = [*self.failed, *self.overload]
-        return [step for step in self.failed if any(_outdoes(other, step) for other in heavier)]
+        clear = [step for step in self.failed if step.weight >= 1.0 and not step.disturbed]
+        return [step for step in clear if any(_outdoes(other, step) for other in heavier)]
 
 
 def _outdoes(heavier: Step, step: Step) -> bool:
@@ -162,13 +233,13 @@ def _variance(step: Step) -> float:
 
 def ladder(steps: Sequence[Step]) -> Ladder:
     """Sort the capacity steps into what held and what broke."""
-    counted = [step for step in steps if step.phase in CAPACITY_PHASES]
-    passed = sorted((step for step in counted if step.passed), key=load_of)
+    counted = [step for step in steps if step.phase in CAPACITY_PHASES] + stage_steps.counted(steps)
+    held = {load for load in {load_of(step) for step in counted} if _held(counted, load)}
+    passed = sorted((step for step in counted if step.passed and load_of(step) in held), key=load_of)
     top = load_of(passed[-1]) if passed else 0.0
-    broke = [step for step in counted if not step.passed]
+    broke = [step for step in counted if not step.passed and load_of(step) not in held]
     failed = sorted((step for step in broke if not passed or load_of(step) > top), key=lambda s: (load_of(s), s.index))
-    held = {load_of(step) for step in passed}
-    inversions = {load_of(step) for step in broke if load_of(step) <= top} - held
+    inversions = {load_of(step) for step in broke if load_of(step) <= top}
     return Ladder(
         passed=passed,
         failed=failed,
@@ -178,6 +249,14 @@ def ladder(steps: Sequence[Step]) -> Ladder:
         sustained=passed[-1] if passed else None,
         limit=failed[0] if failed else (passed[-1] if passed else None),
     )
+
+
+def _held(steps: Sequence[Step], load: float) -> bool:
+    """Tell whether the trials at a load that held, by their length, are at least as much as those that did not."""
+    there = [step for step in steps if load_of(step) == load]
+    low = sum(step.t_end_s - step.t_start_s for step in there if step.passed)
+    high = sum((step.t_end_s - step.t_start_s) * step.weight for step in there if not step.passed)
+    return low > 0 and low >= high
 
 
 def enough(step: Step) -> bool:
