@@ -5,7 +5,7 @@ Two loads and a rest are what tells a leak from a cache and from growth with tim
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,7 @@ from pinchpoint.commands.config import SoakAsk
 from pinchpoint.commands.plan import BASELINE_RPS, HIGHEST_RATE_RPS
 from pinchpoint.commands.session import Session
 from pinchpoint.commands.stepper import DRAIN_S, LEAST_COVERAGE, LOOK_S, ROWS_GRACE_S, Held, Progress, Stepper
+from pinchpoint.commands.watch import LoadStop
 from pinchpoint.errors import MeasurementError, TargetError
 from pinchpoint.measures import Phase
 from pinchpoint.rows import DigestRow
@@ -40,6 +41,28 @@ def slice_seconds(seconds: float) -> float:
     return float(max(SHORTEST_SLICE_S, math.ceil(seconds / MOST_SLICES)))
 
 
+def slices(loads: list[tuple[float, float]], start_s: float, slice_s: float) -> Iterator[tuple[float, float, float]]:
+    """Cut loads (arrivals per second, seconds) into slices (load, start, end), none shorter than two seconds."""
+    at_s = start_s
+    for load, seconds in loads:
+        end_s = at_s + seconds
+        while at_s < end_s:
+            until_s = min(at_s + slice_s, end_s)
+            if end_s - until_s < SHORTEST_SLICE_S:
+                until_s = end_s
+            yield load, at_s, until_s
+            at_s = until_s
+
+
+def _loads(rate_rps: float) -> tuple[tuple[float, float], ...]:
+    return (FULL_SHARE, rate_rps), (HALF_SHARE, rate_rps / 2)
+
+
+def _whole(seconds: float) -> float:
+    """Digest rows are cut at whole seconds of a segment."""
+    return float(max(1, round(seconds)))
+
+
 @dataclass
 class Soaker:
     """Drives one session through a soak."""
@@ -49,8 +72,8 @@ class Soaker:
     slo: Slo
     progress: Progress
     boot_s: float
-    stop: Callable[[list[DigestRow]], str | None] = lambda _rows: None
-    """Asked with every look's new rows; a sentence ends the load."""
+    stop: LoadStop | None = None
+    """Asked with the new rows of every look under load; a sentence ends it."""
     sleep: Callable[[float], None] = time.sleep
     _stepper: Stepper = field(init=False)
     _rows: list[DigestRow] = field(default_factory=list)
@@ -77,10 +100,9 @@ class Soaker:
         session.start_generator(self.boot_s)
         self._hold("warmup", self.ask.rate_rps or BASELINE_RPS, WARMUP_S)
         rate_rps = self.ask.rate_rps or self._search()
-        for share, load in ((FULL_SHARE, rate_rps), (HALF_SHARE, rate_rps / 2)):
-            self._press(load, share * self.ask.seconds)
-            if self._stopped is not None:
-                return "stopped"
+        self._press([(load, _whole(share * self.ask.seconds)) for share, load in _loads(rate_rps)])
+        if self._stopped is not None:
+            return "stopped"
         self._rest((1 - FULL_SHARE - HALF_SHARE) * self.ask.seconds)
         return "soaked"
 
@@ -119,32 +141,44 @@ class Soaker:
 
     # --- the soak itself --------------------------------------------------------------------------------------------
 
-    def _press(self, load: float, seconds: float) -> None:
-        """Hold one load without a break, and record it in slices."""
-        generator = self._generator
-        self.progress.phase("soak", load, "rps", seconds)
-        seconds = max(1.0, float(round(seconds)))
-        segment, start_s = generator.segment("rate", seconds, rate_rps=load)
+    def _press(self, loads: list[tuple[float, float]]) -> None:
+        """Hold the loads (arrivals per second, seconds) one after the other without a break; record them in slices."""
+        generator, seconds = self._generator, sum(lasts_s for _, lasts_s in loads)
+        curve = [["line", load, load, lasts_s] for load, lasts_s in loads]
+        segment, start_s = generator.segment("rate", seconds, curve=curve, spacing=self.session.config.spacing)
         self._rows.clear()
-        at_s, end_s = start_s, start_s + seconds
-        while at_s < end_s:
-            until_s = min(at_s + slice_seconds(self.ask.seconds), end_s)
-            if end_s - until_s < SHORTEST_SLICE_S:
-                until_s = end_s
+        for load, t0_s, t1_s in slices(loads, start_s, slice_seconds(self.ask.seconds)):
+            self.progress.phase("soak", load, "rps", start_s + seconds - t0_s)
             try:
-                self._wait(until_s, segment)
+                self._wait(t1_s, segment)
             except TargetError as error:
                 died = Judgement([str(error)], gross=True)
-                self._stepper.enter("soak", load, segment, (at_s, 0.0, self.session.clock()), died)
+                self._stepper.enter("soak", load, segment, (t0_s, 0.0, self.session.clock()), died)
                 raise
-            if until_s >= end_s or self._stopped is not None:
-                generator.idle()
-            self._slice(load, segment, at_s, until_s)
+            self._slice(load, segment, t0_s, t1_s)
             if self._stopped is not None:
-                self.session.event("stop", criterion="soak", offered_rps=load, users=None, message=self._stopped)
-                return
-            at_s = until_s
+                self._tell_stop(load, start_s)
+                break
+        generator.idle()
         generator.wait_drained(DRAIN_S)
+
+    def _tell_stop(self, load: float, start_s: float) -> None:
+        stop = self.stop.stop if self.stop is not None else None
+        since_s = stop.since_s if stop is not None else self.session.clock()
+        good_s = stop.last_good_s if stop is not None else None
+        self.session.event(
+            "stop",
+            criterion=stop.criterion if stop is not None else "soak",
+            message=stop.message if stop is not None else self._stopped,
+            offered_rps=load,
+            users=None,
+            since_s=since_s,
+            at_s=stop.at_s if stop is not None else since_s,
+            second=since_s - start_s,
+            last_good_s=None if good_s is None else good_s - start_s,
+            last_good_load=load,
+        )
+        self.progress.note(f"stopped at {load:.3g}/s, second {since_s - start_s:.0f}: {self._stopped}")
 
     @property
     def _generator(self) -> Generator:
@@ -156,11 +190,16 @@ class Soaker:
         """Wait until a slice is over and the rows that it needs have come, or there is a reason to stop."""
         while (left_s := until_s - self.session.clock()) > 0 and self._stopped is None:
             self.sleep(min(LOOK_S, left_s))
-            self._look()
+            self._watch()
         deadline_s = self.session.clock() + ROWS_GRACE_S
         while not self._covered(until_s, segment) and self.session.clock() < deadline_s and self._stopped is None:
             self.sleep(LOOK_S / 2)
-            self._look()
+            self._watch()
+
+    def _watch(self) -> None:
+        rows = self._look()
+        if self.stop is not None:
+            self._stopped = self._stopped or self.stop(rows)
 
     def _covered(self, until_s: float, segment: int) -> bool:
         last: dict[int, float] = {}
@@ -169,7 +208,7 @@ class Soaker:
                 last[row["process"]] = max(row["t1_s"], last.get(row["process"], 0.0))
         return len(last) >= self._generator.parts and min(last.values(), default=0.0) >= until_s - LOOK_S
 
-    def _look(self) -> None:
+    def _look(self) -> list[DigestRow]:
         self.session.check()
         rows = self._generator.rows()
         self._rows.extend(rows)
@@ -180,7 +219,7 @@ class Soaker:
                 "worker-lost", process=loss.process, name=loss.name, message=loss.message, segment=loss.segment
             )
             self.progress.note(loss.message)
-        self._stopped = self._stopped or self.stop(rows)
+        return rows
 
     def _slice(self, load: float, segment: int, t0_s: float, t1_s: float) -> None:
         t1_s = t1_s if self._stopped is None else min(t1_s, self.session.clock())

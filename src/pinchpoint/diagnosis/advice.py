@@ -201,7 +201,7 @@ def _lock(_facts: Facts, candidate: Candidate, _ceiling: float | None, _wall: Re
     return [*found, Advice(text, None, None, None, "none")]
 
 
-def _memory(facts: Facts, _candidate: Candidate, _ceiling: float | None, _wall: Resource | None) -> list[Advice]:
+def _memory(facts: Facts, _candidate: Candidate | None, _ceiling: float | None, _wall: Resource | None) -> list[Advice]:
     leak = facts.leak
     if leak is None:
         return [Advice("Raise the memory limit, or run fewer workers.", "memory limit", None, None, None)]
@@ -242,6 +242,9 @@ def _without_bottleneck(facts: Facts, wall: Resource | None) -> list[Advice]:
             return [Advice(text, "max_users", None, None, "a load that does not depend on how long answers take")]
         text = "Give the generator more processes (--processes) or cores of its own (--load-cpus), then measure again."
         return [Advice(text, "processes", None, None, "a measurement of the server instead of the generator")]
+    if any(step.phase == "soak" for step in facts.steps):
+        # A soak looks for what grows, not for the limit.
+        return _memory(facts, None, None, None) if facts.leak is not None else []
     text = "Raise the load or the budget to find the limit."
     gain = f"{wall.resource} is expected to bind at about {rps(wall.ceiling_rps)}" if wall is not None else None
     return [Advice(text, "budget", None, None, gain)]

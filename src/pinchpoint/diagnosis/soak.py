@@ -23,6 +23,10 @@ LOADS_DIFFER = 0.05
 """A load is another one when it is lower by this share."""
 
 
+LEAST_SECONDS = 12.0
+"""Of a load, its warm-up left out: an app that is stopped sooner shows neither a leak nor that there is none."""
+
+
 def soak(steps: Sequence[Step], samples: Samples, digests: Sequence[DigestRow]) -> Soak | None:
     """Return what a soak shows; None when the run was none."""
     slices = [step for step in steps if step.phase == "soak"]
@@ -36,6 +40,8 @@ def soak(steps: Sequence[Step], samples: Samples, digests: Sequence[DigestRow]) 
     second = next((one for one in loads[1:] if 0 < (one[0].offered_rps or 0) < (1 - LOADS_DIFFER) * rate_rps), [])
     idle = next((one for one in loads if not one[0].offered_rps), [])
     main, other = (stretch_of(found, served, one) for one in (first, second))
+    if main is not None and main.seconds < LEAST_SECONDS:
+        main = None
     judged = conditions(main, alike(main, other), flat(found, main, idle), other)
     leak = _leak([one.ok for one in judged])
     free = _free(samples, end_s)

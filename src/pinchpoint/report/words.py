@@ -20,6 +20,12 @@ CLASS_TITLES = {
     "undetermined": "Undetermined",
 }
 
+SOAK_TITLES = {
+    "leak": "Memory leaks, and nothing binds yet",
+    "no leak": "No leak, and nothing binds",
+    "cannot tell": "Nothing binds yet; whether memory leaks cannot be told",
+}
+
 STATUS_MEANINGS = {
     "confirmed": "an experiment that changed this resource agrees",
     "supported": "prediction and measurement agree; no experiment has confirmed it",
@@ -49,6 +55,8 @@ LOADED = ("baseline", "ramp", "search", "overload", "stage")
 def headline(report: Report) -> str:
     """Return the verdict in a few words: `Pool / db-pool`."""
     verdict = report["verdict"]
+    if verdict["class"] == "none" and report.get("soak") is not None:
+        return SOAK_TITLES[report["soak"]["leak"]]
     title = CLASS_TITLES.get(verdict["class"], verdict["class"])
     return title if verdict["class"] in {"none", "generator", "undetermined"} else f"{title}: {verdict['cause']}"
 
