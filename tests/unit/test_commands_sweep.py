@@ -218,6 +218,21 @@ def test_a_value_that_never_reached_its_limit_is_a_lower_bound(tmp_path: Path) -
     assert any("lower bounds" in note for note in result.sweep["notes"])
 
 
+def test_a_limit_lies_below_what_broke_and_below_the_plateau(tmp_path: Path) -> None:
+    """160/s broke, yet no more than 84/s were ever served: 80/s is the limit within 10 %, not within 100 %."""
+
+    def coarse(config: RunConfig, number: int) -> RunResult:
+        assert config.out is not None
+        return ran(config.out, report(80.0 * config.workers, bracket=2.0))
+
+    result, _ = swept(tmp_path, Runs(coarse), repeats=1)
+    assert [row["resolution"] for row in result.sweep["rows"]] == pytest.approx([1.05**2] * 3)
+    assert result.sweep["best"]["value"] == 3
+    assert (
+        "some runs were too short to find the limit closer than 10 %; a longer --budget does" in result.sweep["notes"]
+    )
+
+
 def test_names_and_variables_are_swept_without_a_law(tmp_path: Path) -> None:
     """Worker classes have no order, and twice a cache's time to live is not twice anything."""
 

@@ -88,11 +88,19 @@ def _figures(report: dict[str, Any]) -> Trial:
 
 
 def _resolution(capacity: dict[str, Any]) -> float | None:
-    """Return the lowest load that broke over the highest that held; None where one of them is unknown."""
+    """Return how far above the rate told the limit may lie, as a ratio; None where nothing broke.
+
+    It lies below the lowest load that broke, and below the plateau: nobody sustains more than was ever served.
+    """
+    above = []
     for held, broke in (("lower_bound_rps", "upper_bound_rps"), ("sustainable_users", "breaking_users")):
         if capacity.get(held) and capacity.get(broke):
-            return max(1.0, float(capacity[broke] / capacity[held]))
-    return None
+            above.append(float(capacity[broke] / capacity[held]))
+    if above and capacity["sustainable_rps"] and capacity["saturation_rps"]:
+        interval = capacity.get("saturation_ci_rps")
+        most = max(capacity["saturation_rps"] * (1 + TIE), interval[1] if interval else 0.0)
+        above.append(float(most / capacity["sustainable_rps"]))
+    return max(1.0, min(above)) if above else None
 
 
 def _step_at(steps: list[dict[str, Any]], rate: float | None) -> dict[str, Any] | None:
@@ -264,7 +272,9 @@ def _notes(trials: Sequence[Trial], comparison: Comparison) -> list[str]:
     coarse = [one for one in comparison.values if one.resolution > 1 + TIE]
     if coarse:
         worst = max(one.resolution for one in coarse)
-        notes.append(f"some runs were too short to find the limit closer than {worst - 1:.0%}; a longer --budget does")
+        notes.append(
+            f"some runs were too short to find the limit closer than {100 * (worst - 1):.0f} %; a longer --budget does"
+        )
     if comparison.noise is None and len(comparison.values) > 1:
-        notes.append(f"no value has two valid runs: differences below {TIE:.0%} are taken for noise")
+        notes.append(f"no value has two valid runs: differences below {100 * TIE:.0f} % are taken for noise")
     return notes

@@ -30,7 +30,7 @@ class Measured:
     reached: bool = True
     """False when some run ended before the app's limit: the rate is then a lower bound."""
     resolution: float = 1.0
-    """Lowest load that broke over highest that held, mean over the runs: how closely the limit was found."""
+    """How far above its rate the limit of a run may lie, as a ratio >= 1, mean over the runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@
   function layout(colours, yaxis, more) {
     const low = Math.min(...values), high = Math.max(...values), best = data.best === null ? null : values.indexOf(at(data.best));
     const steps = [...values].sort((a, b) => a - b).slice(1).map((value, index) => value - [...values].sort((a, b) => a - b)[index]);
-    const half = data.numeric ? Math.min(0.35 * Math.min(...steps, Infinity), 0.5 * (high - low || 1)) : 0.35;
+    const half = data.numeric ? Math.min(0.22 * Math.min(...steps, Infinity), 0.5 * (high - low || 1)) : 0.35;
     const middle = best === null ? null : data.numeric ? values[best] : best;
     const pad = data.numeric ? Math.max(0.08 * (high - low), half * 1.1) || 0.5 : 0.5;
     const axis = { gridcolor: colours.grid, zerolinecolor: colours.zero, linecolor: colours.zero, tickfont: { color: colours.dim } };
