@@ -74,6 +74,7 @@ def _figures(
     entries: Sequence[NameRow],
 ) -> ClientFigures:
     cpu_share, runq_share = _busiest(processes)
+    loops = _loops(processes)
     lag = histograms.merge(row["send_lag"] for row in rows)
     service = histograms.merge(entry["service_ok"] for entry in entries)
     return ClientFigures(
@@ -93,7 +94,8 @@ def _figures(
         empty_seconds=_empty_seconds(processes),
         processes=len(processes),
         cpu_peak=_cpu_peak(rows, cpu_share),
-        loop_busy=_loop_busy(processes),
+        loop_busy=max((busy for busy, _ in loops), default=None),
+        loop_stalled=max((max(0.0, busy - cpu) for busy, cpu in loops), default=None),
         fds_share=_fds_share(rows),
     )
 
@@ -167,16 +169,16 @@ def _cpu_peak(rows: Sequence[DigestRow], mean: float | None) -> float | None:
     return max(known, default=None)
 
 
-def _loop_busy(processes: Sequence[Sequence[DigestRow]]) -> float | None:
-    """Share of the time in which the busiest load process's loop did not wait for events; None where not measured."""
-    shares = []
+def _loops(processes: Sequence[Sequence[DigestRow]]) -> list[tuple[float, float]]:
+    """(busy share of the loop, CPU share) of each process whose loop was measured throughout."""
+    found = []
     for group in processes:
         busy = [row.get("loop_busy_s") for row in group]
         known = [seconds for seconds in busy if seconds is not None]
         duration_s = _duration_s(group)
         if duration_s > 0 and len(known) == len(busy):
-            shares.append(min(1.0, sum(known) / duration_s))
-    return max(shares, default=None)
+            found.append((min(1.0, sum(known) / duration_s), sum(row["cpu_s"] for row in group) / duration_s))
+    return found
 
 
 def _fds_share(rows: Iterable[DigestRow]) -> float | None:

@@ -8,6 +8,7 @@ Counters are cumulative since the process (or machine) started, so a lost line l
 | `events.jsonl` | `EventRow` | the engine: phases, steps, children, notes |
 | `server.jsonl` | `SampleRow`, 10 Hz | the sampler thread |
 | `client-<k>.jsonl` | `DigestRow`, 1 s and at every segment change | load process k |
+| `requests-<k>.csv` | a request of load process k, with `--requests`: when it was due (only the first of an arrival), left and was done, its name, outcome (status, kind of error, `unsent`) and bytes | load process k |
 | `awaits.jsonl` | `AwaitRow`, 1 s per process that has an event loop | the sampler thread |
 | `run.json` | configuration; diagnosis reads only its `load` and `slo` | the engine |
 | `label.json` | what was injected on purpose (`--fault`); diagnosis never reads it | the engine |
@@ -205,7 +206,8 @@ class EventRow(TypedDict, total=False):
     second against a server that does nothing), cpu_share, processes, seconds. `generator`: processes, load_cpus,
     server_cpus, reason (how load and server share the machine, whenever that is decided anew). `worker-lost`: process,
     name, message, segment. `worker-joined`: process, name, offset_s, offset_error_s. `agent`: name, offset_s,
-    offset_error_s. `agent-lost`: message. `stop`: criterion, offered_rps, users, message (an autostop, `abortOnFail`).
+    offset_error_s. `agent-lost`: message. `generator-silent`: message (a load process does not answer, or writes no
+    rows). `stop`: criterion, offered_rps, users, message (an autostop, `abortOnFail`).
     """
 
     kind: str

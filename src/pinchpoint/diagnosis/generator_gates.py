@@ -13,6 +13,10 @@ LOOP_WARN, LOOP_FAIL = 0.8, 0.9
 """Of its event loop's time. Above the CPU's warning, because waiting for a core counts, too; a queue before a loop that
 is 90 % busy holds half of all p95 limits."""
 
+STALL_WARN, STALL_FAIL = 0.2, 0.3
+"""Of all time, in which the loop had work and its process did not run. Stops come in one piece (a quota's period is
+100 ms), so that what piles up in them looks like a server's queue long before the loop is full."""
+
 RUNQ_WARN = 0.1
 """Share of time the load process waited for a core. No failure by itself: its consequence is send lag."""
 
@@ -77,8 +81,18 @@ def loop_gate(judged: Judged) -> Gate:
     if value is None:
         return missing("generator-loop", "share")
     status = softened(high_is_bad(value, LOOP_WARN, LOOP_FAIL), exonerated=judged.exonerated)
-    message = f"the busiest load process's event loop was busy, stopped or blocked {value:.0%} of the time"
+    message = f"the busiest load process's event loop had no time to wait {value:.0%} of the time"
     return Gate("generator-loop", status, value, LOOP_FAIL, "share", message)
+
+
+def stall_gate(judged: Judged) -> Gate:
+    """Hold the time in which the generator was kept from running against all time."""
+    value = _worst(judged.steps, lambda step: step.client.loop_stalled)
+    if value is None:
+        return missing("generator-stalls", "share")
+    status = softened(high_is_bad(value, STALL_WARN, STALL_FAIL), exonerated=judged.exonerated)
+    message = f"a load process was stopped, throttled, blocked or waiting for a core {value:.0%} of the time"
+    return Gate("generator-stalls", status, value, STALL_FAIL, "share", message)
 
 
 def run_queue_gate(judged: Judged) -> Gate:

@@ -28,6 +28,7 @@ GENERATOR_GATES = frozenset(
     {
         "generator-cpu",
         "generator-loop",
+        "generator-stalls",
         "generator-fds",
         "generator-ports",
         "generator-silent",
@@ -63,6 +64,7 @@ def validity(
         resources.silence_gate(around),
         generator.cpu_gate(judged),
         generator.loop_gate(judged),
+        generator.stall_gate(judged),
         generator.run_queue_gate(judged),
         generator.lag_gate(judged, slo_p95_ms),
         generator.started_gate(judged, around.max_users),
@@ -101,11 +103,14 @@ def generator_to_blame(
     if server_is_at_its_limit(step, machine, slo_errors):
         return None
     peak, busy, lag = generator.cpu_peak(step), step.client.loop_busy, step.client.send_lag_ms_p99
+    stalled = step.client.loop_stalled
     started = None if generator.at_user_cap(step, max_users) else generator.started_share(step)
     if peak is not None and peak >= generator.CPU_FAIL:
         return f"a load process used {peak:.0%} of a core"
     if busy is not None and busy >= generator.LOOP_FAIL:
-        return f"a load process's event loop was busy, stopped or blocked {busy:.0%} of the time"
+        return f"a load process's event loop had no time to wait {busy:.0%} of the time"
+    if stalled is not None and stalled >= generator.STALL_FAIL:
+        return f"a load process was stopped, throttled, blocked or waiting for a core {stalled:.0%} of the time"
     if lag is not None and lag >= generator.lag_limits(step, slo_p95_ms)[1]:
         return f"requests left up to {lag:.0f} ms late although users were free"
     # A generator with time to spare starts less when users are still coming, or wait for a server that hides its limit.
