@@ -69,6 +69,10 @@ class Arrivals:
         """Arrivals that are due and unclaimed."""
         return len(self._waiting)
 
+    def any_due(self, now_s: float) -> bool:
+        """Tell whether an arrival is due and unclaimed at `now_s`."""
+        return bool(self._waiting) or (self.next_due_s is not None and self.next_due_s <= now_s)
+
     def advance(self, now_s: float) -> int:
         """Let time pass; return how many arrivals became due up to and at `now_s`."""
         count = 0

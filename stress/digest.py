@@ -135,12 +135,11 @@ class Digest:
         return Tally(t0_s=now_s, cpu_s=self._cpu_s(), runq_s=self._runq_s(), loop_busy_s=self._loop_busy_s())
 
     def render(self, cut: Cut, segment: int, users: int, pause: Callable[[], None]) -> DigestRow:
-        """Build the row; `pause` is called between names, so that arrivals need not wait for all histograms."""
+        """Build the row; `pause` is called before each histogram, so that arrivals need not wait for all of them."""
         tally = cut.tally
         names: dict[str, NameRow] = {}
         for name, entry in tally.names.items():
-            pause()
-            names[name] = _name_row(entry)
+            names[name] = _name_row(entry, pause)
         fds, fd_limit = descriptors()
         return DigestRow(
             process=self._process,
@@ -173,15 +172,19 @@ def _between(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
 
 
-def _name_row(entry: NameTally) -> NameRow:
+def _name_row(entry: NameTally, pause: Callable[[], None]) -> NameRow:
+    def encoded(values_us: list[int]) -> str | None:
+        pause()
+        return histograms.encode_values(values_us)
+
     return NameRow(
         ok=entry.ok,
         failed=entry.failed,
         errors=dict(entry.errors),
         bytes=entry.bytes,
-        latency_ok=histograms.encode_values(entry.latency_ok_us),
-        latency_failed=histograms.encode_values(entry.latency_failed_us),
-        service_ok=histograms.encode_values(entry.service_ok_us),
+        latency_ok=encoded(entry.latency_ok_us),
+        latency_failed=encoded(entry.latency_failed_us),
+        service_ok=encoded(entry.service_ok_us),
     )
 
 

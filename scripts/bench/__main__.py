@@ -7,10 +7,11 @@ import sys
 from capacity import capacity
 from collector import collector
 from figures import Bench, report
+from generator import generator
 from overhead import overhead
 from rich.console import Console
 
-BENCHES: dict[str, Bench] = {"capacity": capacity, "overhead": overhead, "collector": collector}
+BENCHES: dict[str, Bench] = {"capacity": capacity, "overhead": overhead, "collector": collector, "generator": generator}
 
 
 def main() -> int:

@@ -361,6 +361,7 @@ def _clear(folder: Path) -> None:
     """Remove the files of an older run, and nothing that a run did not write."""
     known: list[Callable[[Path], bool]] = [
         lambda path: path.suffix in {".jsonl", ".json", ".md", ".html", ".log", ".xml", ".folded", ".svg", ".tmp"},
+        lambda path: path.match("requests-*.csv"),
     ]
     for path in folder.rglob("*"):
         if path.is_file() and any(test(path) for test in known):

@@ -8,10 +8,14 @@ Counters are cumulative since the process (or machine) started, so a lost line l
 | `events.jsonl` | `EventRow` | the engine: phases, steps, children, notes |
 | `server.jsonl` | `SampleRow`, 10 Hz | the sampler thread |
 | `client-<k>.jsonl` | `DigestRow`, 1 s and at every segment change | load process k |
-| `requests-<k>.csv` | a request of load process k, with `--requests`: when it was due (only the first of an arrival), left and was done, its name, outcome (status, kind of error, `unsent`) and bytes | load process k |
+| `requests-<k>.csv` | a request, with `--requests`; see below | load process k |
 | `awaits.jsonl` | `AwaitRow`, 1 s per process that has an event loop | the sampler thread |
 | `run.json` | configuration; diagnosis reads only its `load` and `slo` | the engine |
 | `label.json` | what was injected on purpose (`--fault`); diagnosis never reads it | the engine |
+
+The columns of `requests-<k>.csv`: `due_s` (the arrival that this is the first request of; empty for any other),
+`start_s` (when it left), `done_s` (when its answer was whole, or it was given up), `name`, `outcome` (HTTP status, kind
+of error, or `unsent`: an arrival that no user was free for), `bytes`. Lines are flushed with each digest row.
 """
 
 from typing import Any, NotRequired, TypedDict

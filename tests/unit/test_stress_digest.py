@@ -86,14 +86,14 @@ def test_names_without_end_share_one_row() -> None:
     assert names[OTHER_NAMES]["ok"] == 50
 
 
-def test_rendering_pauses_between_names() -> None:
+def test_rendering_pauses_before_each_histogram_of_a_name() -> None:
     """Arrivals that become due while histograms are built need not wait for all of them."""
     digest = Meter().digest()
     for name in ("/a", "/b", "/c"):
         digest.complete(name, 0.001, 0.001, None, 0)
     pauses: list[int] = []
     digest.render(digest.cut(), segment=1, users=1, pause=lambda: pauses.append(1))
-    assert len(pauses) == 3
+    assert len(pauses) == 9
 
 
 def test_without_a_run_queue_figure_the_row_has_none() -> None:

@@ -13,6 +13,7 @@ from pinchpoint.errors import MeasurementError, UsageError
 from pinchpoint.processes import Command
 from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
 from pinchpoint.stress.generator import Generator, GeneratorSpec
+from pinchpoint.stress.load_spec import DEFAULT_MAX_USERS
 from pinchpoint.stress.scenarios import SCENARIOS
 
 HOST = "http://127.0.0.1:1"
@@ -124,7 +125,7 @@ def test_a_rate_is_split_exactly_over_processes(farm: Farm, tmp_path: Path) -> N
         load.segment("users", 2.0, users=10)
     shares = [(child.heard[0]["rate_rps"], child.heard[0]["part"], child.heard[0]["parts"]) for child in farm.children]
     assert shares == [(100.0, 0, 3), (100.0, 1, 3), (100.0, 2, 3)]
-    assert sum(child.heard[0]["max_users"] for child in farm.children) == 128
+    assert sum(child.heard[0]["max_users"] for child in farm.children) == DEFAULT_MAX_USERS
     assert [child.heard[1]["users"] for child in farm.children] == [4, 3, 3]
     assert [child.stops for child in farm.children] == [1, 1, 1]
 
@@ -134,7 +135,7 @@ def test_each_process_gets_its_own_seed_share_and_file(farm: Farm, tmp_path: Pat
     with generator(farm, tmp_path, 2) as load:
         load.start()
     assert [child.settings.process for child in farm.children] == [0, 1]
-    assert sum(child.settings.max_users for child in farm.children) == 128
+    assert sum(child.settings.max_users for child in farm.children) == DEFAULT_MAX_USERS
     command = farm.children[0].command
     assert command.env is not None
     assert command.env["PATH"] == "/bin"

@@ -70,7 +70,7 @@ class RunConfig:
     get_paths: tuple[str, ...] = ()
     users: tuple[int, ...] = DEFAULT_USER_STEPS
     dwell_s: float | None = None
-    max_users: int = 128
+    max_users: int = 1000
     processes: int = 1
     budget_s: float = 180.0
     p95_ms: float = 500.0
@@ -88,6 +88,8 @@ class RunConfig:
     metrics_port: int | None = None
     """Serve Prometheus metrics there during the run; 0: any free port."""
     seed: int = 1
+    requests: bool = False
+    """Log every request."""
     root: Path = Path("runs")
     out: Path | None = None
     force: bool = False

@@ -76,7 +76,9 @@ def configure(  # the one list of options; each is documented where it is declar
     arrivals: Annotated[
         str, typer.Option(rich_help_panel=LOAD, help="Gaps between arrivals: `poisson` (bursts) or `even`.")
     ] = "poisson",
-    max_users: Annotated[int, typer.Option(rich_help_panel=LOAD, min=1, help="Cap on users of the rate model.")] = 128,
+    max_users: Annotated[
+        int, typer.Option(rich_help_panel=LOAD, min=1, help="Cap on users of the rate model, for the memory's sake.")
+    ] = 1000,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -107,6 +109,9 @@ def configure(  # the one list of options; each is documented where it is declar
         bool, typer.Option(rich_help_panel=LOAD, help="Measure first what the generator can do by itself (4 s).")
     ] = True,
     seed: Annotated[int, typer.Option(rich_help_panel=LOAD, help="Seed of the arrival schedule.")] = 1,
+    requests: Annotated[
+        bool, typer.Option("--requests", rich_help_panel=LOAD, help="Log every request to requests-<k>.csv.")
+    ] = False,
     p95: Annotated[
         float, typer.Option(rich_help_panel=LIMITS, min=1, help="Limit on the 95th percentile, ms.")
     ] = 500.0,
@@ -260,6 +265,7 @@ def configure(  # the one list of options; each is documented where it is declar
         calibrate=calibrate,
         metrics_port=metrics_port,
         seed=seed,
+        requests=requests,
         out=out,
         force=force,
         allow_hosts=tuple(allow_host or ()),

@@ -364,4 +364,5 @@ def generator_spec(config: RunConfig, host: str, folder: Path) -> GeneratorSpec:
         max_users=config.max_users,
         cpus=config.load_cpus,
         seed=config.seed,
+        requests=config.requests,
     )
