@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ HOSTILE = "</script><img src=x onerror=alert(1)>|y"
 QUIET = Rest(1.25, 0.02, quiet=True)
 
 
-def sweep(folder: Path, knob: Knob, rates: dict[Any, tuple[float | None, ...]], **config: Any) -> dict[str, Any]:
+def sweep(folder: Path, knob: Knob, rates: Mapping[Any, tuple[float | None, ...]], **config: Any) -> dict[str, Any]:
     """Return the table of a made-up sweep; None is a run that failed."""
-    trials = []
+    trials: list[dict[str, Any]] = []
     for value, some in rates.items():
         for repeat, rate in enumerate(some, start=1):
             out = folder / f"{knob.name}-{len(trials) + 1}"
