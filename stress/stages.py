@@ -168,14 +168,15 @@ class LoadProfile:
     def slices(self, least_s: float, most_s: float) -> list[tuple[float, float]]:
         """Cut it into windows of `least_s` to `most_s` seconds, none across a border; a shorter stage is one window.
 
-        Inner cuts fall on whole seconds, where digest rows end.
+        Where the load moves they are as short as they may be. Inner cuts fall on whole seconds, where digest rows end.
         """
         found = []
-        for begun_s, ended_s in pairwise(self.borders):
+        for stage, (begun_s, ended_s) in zip(self.stages, pairwise(self.borders), strict=True):
             length_s = ended_s - begun_s
             if length_s <= 0:
                 continue
-            count = max(1, min(math.ceil(length_s / most_s), math.floor(length_s / least_s)))
+            longest_s = most_s if stage.start == stage.end else least_s
+            count = max(1, min(math.ceil(length_s / longest_s), math.floor(length_s / least_s)))
             inner = [float(round(begun_s + length_s * number / count)) for number in range(1, count)]
             found += list(pairwise([begun_s, *inner, ended_s]))
         return found

@@ -74,9 +74,18 @@ def test_a_spike_is_found_where_the_load_comes_back_to_its_base() -> None:
 
 def test_slices_never_cross_a_border_and_cover_everything() -> None:
     """Two to five seconds each, except where a stage itself is shorter."""
-    slices = rate("7s:10,1s:20,12s:20").slices(2.0, 5.0)
+    slices = rate("const(9,7s),1s:20,12s:20,5s:9").slices(2.0, 5.0)
 
-    assert slices == [(0.0, 4.0), (4.0, 7.0), (7.0, 8.0), (8.0, 12.0), (12.0, 16.0), (16.0, 20.0)]
+    assert slices == [
+        (0.0, 4.0),
+        (4.0, 7.0),
+        (7.0, 8.0),
+        (8.0, 12.0),
+        (12.0, 16.0),
+        (16.0, 20.0),
+        (20.0, 22.0),
+        (22.0, 25.0),
+    ]
 
 
 def test_the_rest_of_a_profile_goes_on_where_it_was_left() -> None:

@@ -324,4 +324,8 @@ class Staged:
             known = [moment for moment in self._backlog if moment <= t_s + EDGE_S]
             return self._backlog[max(known)] if known else 0
 
-        return Backlog(scheduled, at((t0_s + t1_s) / 2), at(t1_s))
+        middle_s = (t0_s + t1_s) / 2
+        # What is in flight grows with a load that rises (Little), and that is no queue.
+        midway, end = (self.profile.level(t_s - self._begun_s) for t_s in (middle_s, t1_s - EDGE_S))
+        rise = max(1.0, end / midway) if midway > 0 else 1.0
+        return Backlog(scheduled, round(at(middle_s) * rise), at(t1_s))
