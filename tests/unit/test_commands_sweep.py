@@ -158,7 +158,10 @@ def test_without_any_valid_run_the_first_failure_is_told(tmp_path: Path) -> None
         assert config.out is not None
         return failed(config.out, ExitCode.TARGET_FAILED, "no module named shop")
 
-    result, _ = swept(tmp_path, Runs(never), repeats=1)
+    runs = Runs(never)
+    result, said = swept(tmp_path, runs)
+    assert len(runs.configs) == 3  # a second round would go no better
+    assert "none is tried again" in said
     assert (result.exit_code, result.problem) == (ExitCode.TARGET_FAILED, "no run counts: no module named shop")
     assert result.sweep["best"] is None
 

@@ -168,6 +168,13 @@ class _Live:
                 return
             self._tell_result()
             self.store()
+            if number == len(self.knob.values) and self._hopeless:
+                self._say("no value's server could be measured at all, so none is tried again", style="yellow")
+                return
+
+    @property
+    def _hopeless(self) -> bool:
+        return all(one["exit_code"] == ExitCode.TARGET_FAILED for one in self.trials)
 
     def _one(self, turn: Turn, number: int) -> RunResult:
         out = self.folder / f"{_slug(self.knob.name)}-{_slug(turn.value)}-r{turn.repeat}"

@@ -102,7 +102,7 @@ def thumb_line(sweep: Sweep) -> str | None:
 def scaling_line(sweep: Sweep) -> str | None:
     """Say which law the rates follow; nothing about values beyond those measured."""
     fit = sweep["scaling"]
-    if fit is None:
+    if fit is None or sweep["best"] is None:
         return None
     said = _law(fit, _EACH.get(sweep["knob"]) or str(sweep["knob"]))
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in (said, *fit["warnings"]) if part)
