@@ -5,7 +5,7 @@ broke, a busy generator is no excuse when the server itself says it was full, or
 pin any generator (DESIGN §6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pinchpoint.clientstats import OUT_OF_DESCRIPTORS, OUT_OF_PORTS
 from pinchpoint.diagnosis import generator_gates as generator
@@ -102,21 +102,26 @@ def generator_to_blame(
     """Say why the generator explains that a step broke; None where it kept up, or the server is at its own limit."""
     if server_is_at_its_limit(step, machine, slo_errors):
         return None
-    peak, busy, lag = generator.cpu_peak(step), step.client.loop_busy, step.client.send_lag_ms_p99
-    stalled = step.client.loop_stalled
+    return next((why for why in _complaints(step, slo_p95_ms, max_users) if why is not None), None)
+
+
+def _complaints(step: Step, slo_p95_ms: float | None, max_users: int | None) -> Iterator[str | None]:
+    """Yield, for each way in which a generator can be the limit, the sentence that says so; None where it was not."""
+    client = step.client
+    peak, busy, stalled, lag = generator.cpu_peak(step), client.loop_busy, client.loop_stalled, client.send_lag_ms_p99
     started = None if generator.at_user_cap(step, max_users) else generator.started_share(step)
-    if peak is not None and peak >= generator.CPU_FAIL:
-        return f"a load process used {peak:.0%} of a core"
-    if busy is not None and busy >= generator.LOOP_FAIL:
-        return f"a load process's event loop had no time to wait {busy:.0%} of the time"
-    if stalled is not None and stalled >= generator.STALL_FAIL:
-        return f"a load process was stopped, throttled, blocked or waiting for a core {stalled:.0%} of the time"
-    if lag is not None and lag >= generator.lag_limits(step, slo_p95_ms)[1]:
-        return f"requests left up to {lag:.0f} ms late although users were free"
+    full = peak is not None and peak >= generator.CPU_FAIL
+    yield f"a load process used {peak:.0%} of a core" if full else None
+    full = busy is not None and busy >= generator.LOOP_FAIL
+    yield f"a load process's event loop had no time to wait {busy:.0%} of the time" if full else None
+    kept = stalled is not None and stalled >= generator.STALL_FAIL
+    yield f"a load process was stopped, blocked or waiting for a core {stalled:.0%} of the time" if kept else None
+    late = lag is not None and lag >= generator.lag_limits(step, slo_p95_ms)[1]
+    yield f"requests left up to {lag:.0f} ms late although users were free" if late else None
     # A generator with time to spare starts less when users are still coming, or wait for a server that hides its limit.
-    if started is not None and started < generator.STARTED_WARN and (busy is None or busy >= generator.LOOP_WARN):
-        return f"only {started:.1%} of the arrivals were started"
-    return None
+    no_time = busy is None or busy >= generator.LOOP_WARN
+    short = started is not None and started < generator.STARTED_WARN and no_time
+    yield f"only {started:.1%} of the arrivals were started" if short else None
 
 
 def generator_failed(checked: Validity) -> bool:
