@@ -222,7 +222,7 @@ def _usl_intervals(runs: Runs, usl: Usl, noise: Noise, seed: int) -> dict[str, I
     n, _ = _points(runs)
     centres = np.concatenate([np.full(len(rates), np.log(rates).mean()) for rates in runs.values()])
     fits = []
-    for _ in range(RESAMPLES):
+    for _ in range(RESAMPLES // 2):
         one = fit_usl(n, np.exp(centres + rng.choice(noise.residuals, len(n))))
         fits.append((one.g, one.s, one.k))
     limits = {"g": (0.0, math.inf), "s": (0.0, 1.0), "k": (0.0, math.inf)}
