@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pinchpoint.diagnosis import diagnose
 from pinchpoint.recording import Recording
 from pinchpoint.records import Capacity, Diagnosis, Profile, TimeShares, Validity, Verdict
 from pinchpoint.report.write import write_reports
+from support.sample_goals import diagnosis_with_goals
 from support.sample_run import sample_awaits, sample_diagnosis, sample_profiles, sample_recording, sample_run
+from support.synthetic_soak import Steeped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +94,7 @@ def test_the_page_shows_every_figure_without_error_or_request(tmp_path: Path, pa
     assert page.locator("h1").inner_text() == "Pool: db-pool"
     assert page.locator("#timeline .yaxislayer-above").count() == 6
     assert page.locator("#latency .legend .traces").count() == 3
-    assert page.locator("#goodput .legend .traces").count() == 3
+    assert page.locator("#goodput .legend .traces").count() == 4
     assert page.locator("#ledger tr.binding td").first.inner_text() == "db-pool"
 
 
@@ -205,3 +208,31 @@ def test_where_requests_wait_the_await_graph_stands_open(tmp_path: Path, page: "
     assert page.locator("#flames details[open] summary").all_inner_texts() == [
         "Awaits near the limit · all workers · 1,900 samples"
     ]
+
+
+def test_goals_bands_void_steps_and_the_generator_are_shown(tmp_path: Path, page: "Page") -> None:
+    """Intervals as bands, what does not count in grey, the fit as a line, the generator's panel beside the gates."""
+    recording = sample_recording(tmp_path)
+    opened = Opened(page, write_reports(tmp_path, recording, sample_run(), diagnosis_with_goals(), [])["html"])
+
+    assert opened.errors == []
+    assert page.locator("#load table tr").count() == 4
+    assert page.locator("#goodput .legend .traces").count() == 5
+    assert "open: arrivals/s" in str(page.locator("#goodput .xtitle").text_content())
+    assert page.locator("#latency .shapelayer path, #latency .layer-below path").count() >= 2
+    assert "this run used 2.67 %" in page.locator("#generator").inner_text()
+    assert page.locator("#steps tr.dim td").nth(1).inner_text() == "void"
+
+
+def test_a_soak_draws_memory_over_requests_and_what_else_grows(tmp_path: Path, page: "Page") -> None:
+    """Two figures and four tables, before anything else."""
+    leaky = Steeped(memory=lambda requests, _seconds, _inflight: 8192.0 * requests, restart_every=2600)
+    recording = leaky.recording()
+    paths = write_reports(tmp_path, recording, sample_run(), diagnose(recording), [])
+    opened = Opened(page, paths["html"])
+
+    assert opened.errors == []
+    assert page.locator("#soak-memory .legend .traces").count() == 3
+    assert page.locator("#soak-drift .legend .traces").count() == 5
+    assert page.locator("#soak h3").count() == 4
+    assert "Memory leaks" in page.locator("#soak .summary").inner_text()

@@ -108,7 +108,7 @@ def test_descriptors_that_grow_with_requests_are_named() -> None:
     assert drift.trend == "grows"
     assert drift.per_thousand_requests is not None
     assert drift.per_thousand_requests.value == pytest.approx(10, rel=0.05)
-    assert "open descriptors grows" in found.summary
+    assert "open descriptors grow (" in found.summary
 
 
 def test_a_request_that_costs_more_and_more_is_named() -> None:

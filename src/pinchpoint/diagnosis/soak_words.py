@@ -2,7 +2,7 @@
 
 from pinchpoint import units
 from pinchpoint.diagnosis.soak_memory import Stretch, still_grows
-from pinchpoint.soak_records import Condition, Slope, Soak
+from pinchpoint.soak_records import Condition, Drift, Slope, Soak
 
 NAMES = ("memory grows with requests", "growth is no noise", "still growing", "in proportion", "flat without load")
 NOT_READ = "the workers' memory could not be read often enough"
@@ -71,10 +71,15 @@ def _leak(found: Soak) -> str:
 def _drifting(found: Soak) -> list[str]:
     moved = [one for one in found.drifts if one.trend in {"grows", "falls"}]
     told = [
-        f"{one.signal} {one.trend} ({units.quantity(one.start, one.unit)} to {units.quantity(one.end, one.unit)})"
+        f"{one.signal} {_verb(one)} ({units.quantity(one.start, one.unit)} to {units.quantity(one.end, one.unit)})"
         for one in moved
     ]
     return [f"With the requests served, {', '.join(told)}."] if told else []
+
+
+def _verb(one: Drift) -> str:
+    many = one.signal.endswith("s")
+    return one.trend.removesuffix("s") if many else one.trend
 
 
 def _restarted(found: Soak) -> list[str]:

@@ -270,7 +270,7 @@
     const traces = signals.map(([name, values, colour]) => [name, over(values), colour]).filter(([, values]) => values)
       .map(([name, values, colour]) => ({ type: "scatter", mode: "lines", name, x: soak.t_s, y: values, line: { color: colour, width: 1.5 }, connectgaps: false, hovertemplate: "%{y:.3f}" }));
     Plotly.react(box, traces, layout(colours, 340, { margin: { l: 52, r: 12, t: 30, b: 44 }, shapes, legend: LEGEND, showlegend: true,
-      xaxis: axis(colours, { title: { text: "seconds of the first load (open: arrivals/s)", font: { color: colours.dim, size: 12 } } }),
+      xaxis: axis(colours, { title: { text: "seconds of the first load (open: arrivals/s)", font: { color: colours.dim, size: 12 } }, range: [0, Math.max(...soak.t_s.filter((at, index) => full[index]))] }),
       yaxis: axis(colours, { title: { text: "times its median", font: { color: colours.dim, size: 12 } }, rangemode: "tozero" }) }), CONFIG);
   }
 
