@@ -158,7 +158,7 @@ class LoadProfile:
             while cuts[-1] + 1.0 < ended_s:
                 cuts.append(cuts[-1] + 1.0)
             for a, b in pairwise([*cuts, ended_s]):
-                users = round(self.mean(a, b))
+                users = math.floor(self.mean(a, b) + 0.5)
                 if found and found[-1][2] == users:
                     found[-1] = (found[-1][0], b, users)
                 elif b > a:

@@ -100,7 +100,9 @@ class FakeGenerator:
         self.world = world
         self.lost: list[Any] = []
 
-    def segment(self, model: str, duration_s: float, *, rate_rps: float = 0.0, users: int = 0) -> tuple[int, float]:
+    def segment(
+        self, model: str, duration_s: float, *, rate_rps: float = 0.0, users: int = 0, spacing: str = "poisson"
+    ) -> tuple[int, float]:
         """Start a load level."""
         self.world.report(self.world.unreported_s)
         self.world.segment += 1

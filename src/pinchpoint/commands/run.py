@@ -1,6 +1,7 @@
 """`pinchpoint run`: one live run from configuration to report, with every way out ending in a readable folder."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 import functools
 import importlib.metadata
@@ -16,18 +17,24 @@ from typing import Any
 from rich.console import Console
 
 from pinchpoint.commands.afar import Afar
+from pinchpoint.commands.calibrate import prepare
 from pinchpoint.commands.checks import validated
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.describe import Description
 from pinchpoint.commands.engine import Engine
+from pinchpoint.commands.escalation import Escalation
+from pinchpoint.commands.limits import limits_shown, load_shown, slo_of
 from pinchpoint.commands.live import LiveProgress, PlainProgress
 from pinchpoint.commands.load_workers import Recruit, gathered
-from pinchpoint.commands.plan import make_plan
+from pinchpoint.commands.plan import Plan, make_plan
 from pinchpoint.commands.profiling import profile_step
 from pinchpoint.commands.rebuild import Rebuilt, rebuild
 from pinchpoint.commands.session import Session
 from pinchpoint.commands.soak import Soaker
+from pinchpoint.commands.staged import Staged
+from pinchpoint.commands.stepper import Progress
 from pinchpoint.commands.target import interpreter
+from pinchpoint.commands.watch import KeptSamples, LoadStop
 from pinchpoint.errors import ExitCode, Interrupted, MeasurementError, PinchpointError, TargetError, UsageError
 from pinchpoint.monitoring.facts import host_facts
 from pinchpoint.recording import LABEL_FILE, RUN_FILE, load_run, new_run_folder, write_json
@@ -86,7 +93,7 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
     """`run.json`; the fault's name is not in it, except where the user's own words (`argv`) hold it."""
     return {
         "id": folder.name,
-        "mode": "soak" if config.soak is not None else "search",
+        "mode": "soak" if config.soak is not None else "search" if config.stages is None else "stages",
         "started_at": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
         "argv": list(config.argv),
         "budget_s": config.budget_s,
@@ -116,9 +123,10 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
             "seed": config.seed,
             "load_cpus": _listed(config.load_cpus),
             "server_cpus": _listed(config.server_cpus),
+            **load_shown(config),
             **({"workers": config.workers} if _workers(config) is not None else {}),
         },
-        "slo": {"p95_ms": config.p95_ms, "max_error_rate": config.max_error_rate},
+        "slo": limits_shown(config),
     }
 
 
@@ -178,13 +186,22 @@ def _live(
                 console.print(f"metrics at {url}", highlight=False, soft_wrap=True)
             progress.watch(lambda: session.sampler.latest if session.sampler is not None else None)
             plan = make_plan(config.budget_s, profile=config.profile)
-            slo = Slo(config.p95_ms, config.max_error_rate)
-            engine = Engine(session, plan, slo, progress, profile_step if config.profile else None)
+            if not config.aftermath:
+                plan = dataclasses.replace(plan, overload_s=0.0, recovery_s=0.0)
+            kept = KeptSamples(progress, lambda: session.sampler.latest if session.sampler is not None else None)
+            slo = slo_of(config, kept.rows)
+            engine = _engine(session, plan, slo, kept, started_s)
             _keep_facts(folder, session)
             try:
                 if config.soak is not None:
-                    outcome: str = Soaker(session, config.soak, slo, progress, plan.boot_s).run()
+                    stop = LoadStop(config, session.clock, kept.rows)
+                    outcome: str = Soaker(session, config.soak, slo, kept, plan.boot_s, stop).run()
+                elif config.stages is not None:
+                    outcome = Staged(session, config.stages, slo, progress, config.thresholds, config.autostop).run(
+                        started_s
+                    )
                 else:
+                    engine.after_warmup = prepare(session, progress.note).measure
                     outcome = engine.run(started_s)
             finally:
                 _keep_facts(folder, session)
@@ -197,6 +214,14 @@ def _live(
     except KeyboardInterrupt:
         return Interrupted("interrupted")
     return None
+
+
+def _engine(session: Session, plan: Plan, slo: Slo, progress: Progress, started_s: float) -> Engine:
+    """Return the search, whose generator may grow while the budget has time for it."""
+    ends_s = started_s + plan.budget_s - plan.reserve_s
+    escalation = Escalation(session, slo, lambda: ends_s - session.clock())
+    profile = profile_step if session.config.profile else None
+    return Engine(session, plan, slo, progress, profile, voids=escalation.voids)
 
 
 @contextlib.contextmanager
@@ -241,5 +266,7 @@ def _report(folder: Path, problem: PinchpointError | None, console: Console) -> 
     if problem is not None:
         return RunResult(folder, rebuilt, problem.exit_code, str(problem))
     console.print(f"finished in {folder}", highlight=False, style="dim")
+    if rebuilt is not None and rebuilt.crossed and rebuilt.diagnosis.validity.status != "invalid":
+        return RunResult(folder, rebuilt, ExitCode.THRESHOLD_CROSSED, "; ".join(rebuilt.crossed))
     invalid = rebuilt is not None and rebuilt.diagnosis.validity.status == "invalid"
     return RunResult(folder, rebuilt, ExitCode.INVALID_MEASUREMENT if invalid else ExitCode.DONE)

@@ -78,7 +78,6 @@ class Staged:
     _backlog: dict[float, int] = field(default_factory=dict)
     _unclaimed: int = 0
     _inflight: dict[int, int] = field(default_factory=dict)
-    _lost: int = 0
     _lost_at_s: list[float] = field(default_factory=list)
     _populations: list[tuple[float, float, int]] = field(default_factory=list)
 
@@ -235,16 +234,11 @@ class Staged:
 
     def _notice_losses(self, generator: Generator, now_s: float) -> None:
         """Share a lost load worker's part among the others; the slice it fell into does not count."""
-        fresh = generator.lost[self._lost :]
-        if not fresh:
+        said = self._stepper.losses(generator)
+        if said is None:
             return
-        self._lost += len(fresh)
         self._lost_at_s.append(now_s)
-        for loss in fresh:
-            self.session.event(
-                "worker-lost", process=loss.process, name=loss.name, message=loss.message, segment=loss.segment
-            )
-            self._stepper.note(loss.message)
+        self._stepper.note(said)
         pieces = self.profile.rest(now_s)
         if pieces and self._open_model:
             seconds = sum(float(piece[-1]) for piece in pieces)

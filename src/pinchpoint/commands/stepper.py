@@ -136,7 +136,9 @@ class Stepper:
         self.progress.phase(phase, load, unit, seconds)
         try:
             if self.open_model:
-                self._segment, t_start_s = generator.segment("rate", seconds, rate_rps=load)
+                self._segment, t_start_s = generator.segment(
+                    "rate", seconds, rate_rps=load, spacing=session.config.spacing
+                )
             else:
                 self._segment, t_start_s = generator.segment("users", seconds, users=round(load))
         except MeasurementError as error:
@@ -154,7 +156,7 @@ class Stepper:
             self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
             raise
         held = self._judged(load, seconds, rows, client_figures(rows, t_start_s + settle_s, t_end_s))
-        void = self._losses(generator) or (self.voids(held) if phase in VOIDABLE else None)
+        void = self.losses(generator) or (self.voids(held) if phase in VOIDABLE else None)
         judgement = held.judgement
         if void is not None:
             phase, judgement = "void", Judgement([void], gross=False)
@@ -171,7 +173,7 @@ class Stepper:
         rate = None if served is None else served / _requests_per_arrival(rows, queue)
         return Held(load, window, judgement, drained=True, seconds=seconds, outcome=found, forwarding_rps=rate)
 
-    def _losses(self, generator: Generator) -> str | None:
+    def losses(self, generator: Generator) -> str | None:
         """Record the remote load workers that were lost since the last look; say what happened, None for nothing."""
         fresh = generator.lost[self._losses_told :]
         self._losses_told += len(fresh)
