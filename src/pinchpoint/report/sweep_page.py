@@ -61,7 +61,8 @@ def _figures(sweep: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (id, caption) of the figures that have something to show."""
     law = {"usl": "line: the scaling law", "ceilings": "line: a share each, up to a ceiling"}
     model = (sweep["scaling"] or {}).get("model")
-    rate = "Sustainable rate, requests/s, with its 95 % interval" + (f"; {law[model]}" if model else "")
+    interval = ", with its 95 % interval" if any(row["ci"] for row in sweep["rows"]) else ""
+    rate = f"Sustainable rate, requests/s{interval}" + (f"; {law[model]}" if model else "")
     wanted: list[tuple[str, str, str | tuple[str, ...]]] = [
         ("rate", rate, "sustainable_rps"),
         ("p95", "p95 at that rate, ms", "p95_ms"),
