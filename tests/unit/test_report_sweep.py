@@ -119,6 +119,14 @@ def test_hostile_names_land_inert(tmp_path: Path) -> None:
     assert printed(shown).splitlines()[0].startswith("</script>")
 
 
+def test_the_figures_say_whether_the_load_was_open_or_closed(tmp_path: Path) -> None:
+    """The two are not comparable."""
+    rates = {1: (80.0,), 2: (160.0,)}
+
+    assert "Load: open: arrivals/s." in sweep_html(sweep(tmp_path, Knob("workers", (1, 2)), rates))
+    assert "Load: closed: users." in sweep_html(sweep(tmp_path, Knob("workers", (1, 2)), rates, model="users"))
+
+
 def test_figures_that_nobody_measured_are_left_out(tmp_path: Path) -> None:
     """No probe, no loop and no slots: no empty axes."""
     shown = workers(tmp_path)
