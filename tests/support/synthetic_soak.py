@@ -50,7 +50,7 @@ class Steeped:
                 memory = 80e6 + grown + draw.gauss(0, self.noise_bytes)
                 self._rows.append(_sample(t_s, 101 + generation, cpu_s, memory, round(self.fds(requests - born))))
                 if (tick + 1) % round(1 / TICK_S) == 0 and rate:
-                    self._digests.append(_digest(t_s, round(rate), self.latency_ms(requests)))
+                    self._digests.append(digest(t_s, round(rate), self.latency_ms(requests)))
             self._slices(t_s - seconds, seconds, rate)
         events, samples, digests = (cast("Any", one) for one in (self._events, self._rows, self._digests))
         return Recording(events, samples, digests, {"load": {"model": "rate", "processes": 1}, "slo": {}}, Path())
@@ -82,7 +82,8 @@ def _sample(t_s: float, pid: int, cpu_s: float, memory: float, fds: int) -> dict
     return {"t_s": t_s, "host": host, "cgroup": None, "processes": [worker], "collector_cpu_s": 0.0, "late_s": 0.0}
 
 
-def _digest(t_s: float, ok: int, latency_ms: float) -> dict[str, Any]:
+def digest(t_s: float, ok: int, latency_ms: float) -> dict[str, Any]:
+    """Return a load process's row of the second that ends at `t_s`."""
     shape = histograms.encode_values([round(latency_ms * 1000 * (0.8 + 0.4 * k / 10)) for k in range(11)])
     named = {
         "ok": ok, "failed": 0, "errors": {}, "bytes": 0, "latency_ok": shape, "latency_failed": None,
