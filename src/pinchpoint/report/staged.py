@@ -158,6 +158,7 @@ def _duration_limit(one: dict[str, Any]) -> dict[str, Any] | None:
     if not head.startswith(("p(", "avg", "med", "max", "min", "http_req_duration")):
         return None
     try:
-        return {"ms": float(limit.lstrip("=")), "text": text}
+        value = float(limit.lstrip("="))
     except ValueError:
         return None
+    return {"ms": value, "text": text} if value > 0 else None

@@ -285,5 +285,9 @@ def _slo(result: dict[str, Any]) -> str:
     if result["observed"] is None:
         return verdict
     name = str(result["threshold"])
-    shown = units.percent if name.startswith("error") else units.ms if name.startswith("p") else units.number
+    shown = units.number
+    if name.startswith(("error", "rate", "http_req_failed")):
+        shown = units.percent
+    elif name.startswith(("p", "avg", "med", "min", "max", "http_req_duration")):
+        shown = units.ms
     return f"{verdict} ({shown(result['observed'])})"
