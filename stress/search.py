@@ -22,8 +22,14 @@ Stop = Literal["", "width", "highest", "lowest", "time"]
 OVERHEAD_S = 0.5
 """Around a trial: telling the generator, the last digest, a look at the backlog."""
 
+DOUBTED = 0.97
+"""Of a load that held: a queue that is served more slowly than that is a collapse or a disturbance."""
+
 MOST_REPEATS = 5
 """A load that is still undecided after this many trials is nobody's bound."""
+
+ALIKE = 0.9
+"""Forwarding rates below this share of the best one come from a collapse or a disturbance."""
 
 BELOW_GUESS = 0.6
 """Of the width: the first trial near the forwarding rate lies this far below it, so that the next one lies above."""
@@ -123,7 +129,7 @@ class Search:
         best = max((each.forwarding_rps or 0.0 for each in queued), default=None)
         if best is None:
             return None
-        near = [each for each in queued if (each.forwarding_rps or 0.0) >= 0.9 * best]
+        near = [each for each in queued if (each.forwarding_rps or 0.0) >= ALIKE * best]
         weights = [each.seconds for each in near]
         return sum(w * (each.forwarding_rps or 0.0) for w, each in zip(weights, near, strict=True)) / sum(weights)
 
@@ -190,11 +196,25 @@ class Search:
                 last = [each for each in trials if each.load == load][-1]
                 short = last.seconds < goal.trial_s - OVERHEAD_S and upper is None
                 return self._ask(load, "ramp" if short else "search", goal)
+        if (again := self._doubted(goal, trials, lower, upper)) is not None:
+            return again
         # A heavier load did better: one of the two was disturbed, and the lighter one is the cheaper to try again.
         heavier = [load for load, settled in found.items() if settled == "lower" and upper is not None and load > upper]
         if heavier and upper is not None and sum(1 for each in trials if each.load == upper) < MOST_REPEATS:
             return self._ask(upper, "search", goal)
         return None
+
+    def _doubted(self, goal: Goal, trials: Sequence[Measured], lower: float | None, upper: float | None) -> Ask | None:
+        """Ask again for an upper bound under which less was served than a lighter load got answered.
+
+        Either the app collapses, and will do so again, or somebody else had the machine.
+        """
+        there = [each for each in trials if each.load == upper]
+        rates = [each.forwarding_rps for each in there if each.forwarding_rps is not None]
+        if lower is None or upper is None or len(there) != 1 or not rates or rates[0] >= DOUBTED * lower:
+            return None
+        short = there[0].seconds < goal.trial_s - OVERHEAD_S
+        return self._ask(upper, "ramp" if short else "search", goal)
 
     def _unsettled(self, goal: Goal, trials: Sequence[Measured], lower: float, upper: float) -> Ask | Stop:
         """Give a bound that rests on a ramp's short step alone a trial of full length."""

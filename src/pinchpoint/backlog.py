@@ -39,6 +39,9 @@ UNKNOWN_GROWTH = 1.3
 SETTLED = 1.5
 """The queue has its working level once requests of this many typical latencies ago have been answered."""
 
+WAVERING = 1.5
+"""Standard deviations by which the requests in progress may differ between two moments without any queue."""
+
 CLEAR = 2.0
 """A queue that grew by this many times what is noticed is no burst's: exp(-8) by the same formula."""
 
@@ -81,6 +84,8 @@ class Backlog:
     when the step is too short to have such a level."""
     grown_in: int = field(default=0, compare=False)
     """Arrivals in that time."""
+    level: int = field(default=0, compare=False)
+    """That lowest level: requests in progress, whose number wavers by its square root."""
     slope_rps: float | None = field(default=None, compare=False)
     stalls: int = field(default=0, compare=False)
     """Seconds in which far fewer answers came than in their neighbours."""
@@ -110,7 +115,8 @@ class Backlog:
     @property
     def noticed(self) -> float:
         """Growth that bursts alone hardly ever leave behind."""
-        return max(GROWTH_SHARE * self.grown_in, math.sqrt(BURST_FACTOR * self.grown_in), FLOOR)
+        bursts = max(GROWTH_SHARE * self.grown_in, math.sqrt(BURST_FACTOR * self.grown_in), FLOOR)
+        return bursts + WAVERING * math.sqrt(self.level)
 
     @property
     def share(self) -> float:
@@ -168,14 +174,17 @@ def backlog(rows: Sequence[DigestRow]) -> Backlog:
     # A step of 1.5 s has no row that ends by its middle: with nothing counted by then, any backlog seems to grow.
     middle_s = max(found[-1].t1_s / 2, found[0].t1_s if len(found) > 1 else 0.0)
     first_half = [second for second in found if second.t1_s <= middle_s + ROW_EDGE_S]
-    growth, grown_in, even = _growth(found, _settled_s(rows))
+    settled_s = _settled_s(rows)
+    growth, grown_in, even = _growth(found, settled_s)
+    settled = [second for second in found if second.t1_s >= settled_s - ROW_EDGE_S]
     return Backlog(
         scheduled=sum(second.scheduled for second in found),
         midway=first_half[-1].unserved if first_half else 0,
         end=found[-1].unserved,
         growth=growth,
         grown_in=grown_in,
-        slope_rps=_slope([second for second in found if second.t1_s >= _settled_s(rows) - ROW_EDGE_S]),
+        level=min((second.unserved for second in settled), default=0) if growth is not None else 0,
+        slope_rps=_slope(settled),
         stalls=len(stalls(found)),
         even=even,
     )

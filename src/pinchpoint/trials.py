@@ -72,7 +72,7 @@ def _full(trial: Trial, goal: Goal) -> bool:
 
 def _counted_s(trial: Trial, goal: Goal) -> float:
     """Return what a trial counts: one held longer, for its few arrivals, is still one trial."""
-    return min(trial.seconds, goal.trial_s) * trial.weight
+    return (goal.trial_s if _full(trial, goal) else trial.seconds) * trial.weight
 
 
 def classify(found: Sums, goal: Goal) -> Class:
@@ -84,8 +84,7 @@ def classify(found: Sums, goal: Goal) -> Class:
     coefficient = goal.exceed / (1 - goal.exceed)
     excess = max(0.0, found.short_high - found.short_low * coefficient)
     high = found.full_high + excess
-    # What was held 0.05 s too short settles a load all the same.
-    whole = max(found.full_low + high, goal.sum_s - ROUNDING_S)
+    whole = max(found.full_low + high, goal.sum_s)
     limit = whole * goal.exceed
     pessimistic, optimistic = whole - found.full_low <= limit, high <= limit
     if pessimistic != optimistic:
@@ -128,7 +127,7 @@ def lost_share(trials: Iterable[Trial], goal: Goal) -> float:
     """
     full = sorted((trial for trial in trials if _full(trial, goal)), key=lambda trial: trial.lost)
     seconds = sum(_counted_s(trial, goal) for trial in full)
-    remaining = max(goal.sum_s - ROUNDING_S, seconds) * (1 - goal.exceed)
+    remaining = max(goal.sum_s, seconds) * (1 - goal.exceed)
     for trial in full:
         remaining -= _counted_s(trial, goal)
         if remaining <= 0:

@@ -9,15 +9,17 @@ import random
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from pinchpoint import histograms
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.engine import Engine
 from pinchpoint.commands.plan import make_plan
 from pinchpoint.commands.stepper import Held
-from pinchpoint.rows import DigestRow, NameRow
+from pinchpoint.recording import Recording
+from pinchpoint.rows import DigestRow, EventRow, NameRow
 from pinchpoint.stress.ramp import Slo
 
 BOOT_S = 3.0
@@ -215,6 +217,17 @@ class Session:
     def clock(self) -> Callable[[], float]:
         """The world's clock."""
         return self.world.clock
+
+    def recording(self) -> Recording:
+        """Return what a run folder would hold."""
+        slo = {"p95_ms": 500.0, "max_error_rate": 0.01}
+        return Recording(
+            root=Path(),
+            settings={"load": {}, "slo": slo},
+            events=cast("list[EventRow]", self.events),
+            samples=[],
+            digests=self.digests,
+        )
 
     def start_target(self, _deadline_s: float) -> float:
         """Boot."""

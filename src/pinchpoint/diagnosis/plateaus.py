@@ -48,7 +48,8 @@ def saturation(steps: Sequence[Step], rows: Mapping[int, Sequence[DigestRow]]) -
     broke = [step for step in counted if not step.passed]
     served = [pairs for step in broke if (pairs := served_while_queued(rows.get(step.index, ())))]
     rates = [typical_rps(pairs) or 0.0 for pairs in served]
-    best = max(rates, default=0.0)
+    # Where a load held and heavier ones served clearly less, the plateau is the top, not the rubble behind it.
+    best = max([*rates, *(min(step.goodput_rps, load_of(step)) for step in counted if step.passed)], default=0.0)
     kept = [pairs for pairs, rate in zip(served, rates, strict=True) if rate >= ALIKE * best]
     refined = typical_rps([pair for pairs in kept for pair in pairs])
     if refined is None:

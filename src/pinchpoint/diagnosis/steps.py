@@ -211,8 +211,10 @@ class Ladder:
     def contradicted(self) -> list[Step]:
         """Steps that fell short although a heavier one served clearly more, or held: the host was disturbed."""
         heavier = [*self.failed, *self.overload]
-        clear = [step for step in self.failed if step.weight >= 1.0 and not step.disturbed]
-        return [step for step in clear if any(_outdoes(other, step) for other in heavier)]
+        # Only the limit's own trials say what the limit is; one of them that nothing outdid is enough for it.
+        lightest = [step for step in self.failed if load_of(step) == load_of(self.failed[0])]
+        outdone = [step for step in lightest if any(_outdoes(other, step) for other in heavier)]
+        return outdone if len(outdone) == len(lightest) else []
 
 
 def _outdoes(heavier: Step, step: Step) -> bool:
