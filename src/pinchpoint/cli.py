@@ -256,7 +256,7 @@ app.command("soak")(
             default=None,
         ),
         _option("as_json", AS_JSON, default=False),
-        leave_out=frozenset({"budget", "model", "users", "dwell", "profile"}),
+        leave_out=frozenset({"budget", "model", "users", "dwell", "profile", "stages"}),
     )
 )
 app.command("sweep")(

@@ -124,7 +124,46 @@ class _ProfileData(TypedDict):
     path: str
 
 
-_DATA: dict[str, Any] = {"step": _StepData, "profile": _ProfileData}
+_StageData = TypedDict(  # a keyword is among the names
+    "_StageData",
+    {"name": str, "kind": NotRequired[str], "start_s": float, "seconds": float, "from": float, "to": float},
+)
+
+
+class _SpikeData(TypedDict):
+    """One of its `spikes`."""
+
+    start_s: float
+    end_s: float
+    base: float
+    peak: float
+
+
+class _StagesData(TypedDict):
+    """`data` of a `stages` event: a load profile."""
+
+    text: str
+    model: str
+    t_start_s: float
+    seconds: float
+    stages: list[_StageData]
+    spikes: list[_SpikeData]
+
+
+class _StopData(TypedDict):
+    """`data` of a `stop` event."""
+
+    criterion: str
+    message: str
+    second: NotRequired[float]
+    at_s: NotRequired[float]
+    offered_rps: float | None
+    users: float | None
+    last_good_s: float | None
+    last_good_load: float | None
+
+
+_DATA: dict[str, Any] = {"step": _StepData, "profile": _ProfileData, "stages": _StagesData, "stop": _StopData}
 """What readers rely on in an event's data, by its kind."""
 
 

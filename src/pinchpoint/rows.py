@@ -211,7 +211,9 @@ class EventRow(TypedDict, total=False):
     server_cpus, reason (how load and server share the machine, whenever that is decided anew). `worker-lost`: process,
     name, message, segment. `worker-joined`: process, name, offset_s, offset_error_s. `agent`: name, offset_s,
     offset_error_s. `agent-lost`: message. `generator-silent`: message (a load process does not answer, or writes no
-    rows). `stop`: criterion, offered_rps, users, message (an autostop, `abortOnFail`).
+    rows). `stop`: criterion, offered_rps, users, message (an autostop, `abortOnFail`), since_s, at_s
+    (clock), second, last_good_s (since the load began), last_good_load. `stages`: text, model, t_start_s, seconds,
+    stages (name, kind, start_s, seconds, from, to), spikes (start_s, end_s, base, peak).
     """
 
     kind: str

@@ -197,9 +197,9 @@ def _live(
                     stop = LoadStop(config, session.clock, kept.rows)
                     outcome: str = Soaker(session, config.soak, slo, kept, plan.boot_s, stop).run()
                 elif config.stages is not None:
-                    outcome = Staged(session, config.stages, slo, progress, config.thresholds, config.autostop).run(
-                        started_s
-                    )
+                    staged = Staged(session, config.stages, slo, progress, config.thresholds, config.autostop)
+                    staged.after_warmup = prepare(session, progress.note).measure
+                    outcome = staged.run(started_s)
                 else:
                     engine.after_warmup = prepare(session, progress.note).measure
                     outcome = engine.run(started_s)

@@ -23,8 +23,8 @@ from pinchpoint.stress.thresholds import Threshold
 WARMUP_S = 2.0
 BASELINE_S = 3.0
 RECOVERY_S = 4.0
-LEAST_OVERHEAD_S = 15.0
-"""A quick boot, warm-up, baseline, recovery and the end: what a budget must hold beside the stages."""
+LEAST_OVERHEAD_S = 20.0
+"""A quick boot, warm-up, calibration, baseline, recovery and the end: what a budget must hold beside the stages."""
 OVERHEAD_S = 60.0
 """The same with a slow boot and a queue to drain: what a run without a budget may take."""
 LONGEST_BOOT_S = 40.0
@@ -67,6 +67,8 @@ class Staged:
     thresholds: tuple[Threshold, ...] = ()
     criteria: tuple[Criterion, ...] = ()
     sleep: Callable[[float], None] = time.sleep
+    after_warmup: Callable[[], None] | None = None
+    """Done between warm-up and baseline, with nothing offered; see `calibrate`."""
     stop: Stop | None = None
     """Why it ended early."""
     _stepper: Stepper = field(init=False)
@@ -101,6 +103,8 @@ class Staged:
         session.start_generator(boot_s)
         try:
             self._hold("warmup", WARMUP_S)
+            if self.after_warmup is not None:
+                self.after_warmup()
             self._hold("baseline", BASELINE_S)
         except TargetError as error:
             raise TargetError(f"before the stages began, {error}") from None

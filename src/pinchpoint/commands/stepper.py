@@ -257,7 +257,7 @@ class Stepper:
         return rows
 
     def _silence(self, message: str) -> MeasurementError:
-        """Record that the generator is not heard any more, so that the report can name it; return the error to raise."""
+        """Record that the generator is not heard any more, for the report to name it; return the error to raise."""
         self.session.event("generator-silent", message=message)
         return MeasurementError(message)
 

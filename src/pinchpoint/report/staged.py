@@ -18,7 +18,7 @@ def headline(report: Report) -> str | None:
     found = report.get("stages")
     if not found:
         return None
-    return f"Stages ({MODELS[found['model']]})"
+    return f"Stages ({MODELS.get(found['model'], 'load model n/a')})"
 
 
 def load(report: Report, value: float | None) -> str:
@@ -31,7 +31,7 @@ def load(report: Report, value: float | None) -> str:
 def summary(report: Report) -> list[str]:
     """Return the sentences that come first: the profile, why it ended, the spikes."""
     found = report["stages"]
-    lines = [f"Profile: {found['profile']} ({units.seconds(found['seconds'])}; {MODELS[found['model']]})."]
+    lines = [f"Profile: {found['profile']}, {units.seconds(found['seconds'])}."]
     if found["stop"] is not None:
         lines.append(stop_line(report))
     lines += [spike_line(report, one) for one in found["spikes"]]
@@ -133,7 +133,7 @@ def chart(report: Report) -> dict[str, Any] | None:
     keys = ("t_s", "started_rps", "goodput_rps", "p50_ms", "p95_ms", "p99_ms")
     stop = found["stop"]
     return {
-        "label": MODELS[found["model"]],
+        "label": MODELS.get(found["model"], "load model n/a"),
         "users": users,
         "offered": [one["users"] if users else one["offered_rps"] for one in series],
         **{key: [one[key] for one in series] for key in keys},
