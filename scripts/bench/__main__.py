@@ -10,8 +10,15 @@ from figures import Bench, report
 from generator import generator
 from overhead import overhead
 from rich.console import Console
+from throttled import throttled
 
-BENCHES: dict[str, Bench] = {"capacity": capacity, "overhead": overhead, "collector": collector, "generator": generator}
+BENCHES: dict[str, Bench] = {
+    "capacity": capacity,
+    "overhead": overhead,
+    "collector": collector,
+    "generator": generator,
+    "throttled": throttled,
+}
 
 
 def main() -> int:

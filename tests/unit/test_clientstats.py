@@ -194,3 +194,38 @@ def test_percentiles_cover_all_requests_however_they_are_spread(parts: list[list
     median = everything[(len(everything) + 1) // 2 - 1]
     assert window.latency.p50 == pytest.approx(median, rel=1.1e-3, abs=2e-3)
     assert window.latency.max == pytest.approx(everything[-1], rel=1.1e-3, abs=2e-3)
+
+
+def test_the_busiest_second_stands_beside_the_mean() -> None:
+    """Of any process; a row too short for a second counts in the mean only."""
+    rows = [row(0, 1, cpu_s=0.2), row(1, 2, cpu_s=0.8), row(2, 2.1, cpu_s=0.1), row(0, 1, process=1, cpu_s=0.3)]
+    figures = client_figures(rows, 0.0, 3.0).figures
+    assert figures.processes == 2
+    assert figures.cpu_peak == pytest.approx(0.8)
+    assert figures.cpu_share == pytest.approx(1.1 / 2.1)
+
+
+def test_short_rows_alone_have_their_mean_as_peak() -> None:
+    """Nothing more is known of them."""
+    assert client_figures([row(0, 0.2, cpu_s=0.1)], 0.0, 1.0).figures.cpu_peak == pytest.approx(0.5)
+
+
+def test_a_loop_that_was_busy_without_cpu_stalled() -> None:
+    """Stopped, throttled, blocked or waiting for a core: of the worst process each."""
+    rows = [row(cpu_s=0.9, loop_busy_s=0.95), row(process=1, cpu_s=0.1, loop_busy_s=0.6)]
+    figures = client_figures(rows, 0.0, 1.0).figures
+    assert figures.loop_busy == pytest.approx(0.95)
+    assert figures.loop_stalled == pytest.approx(0.5)
+
+
+def test_a_loop_that_was_not_measured_throughout_is_missing() -> None:
+    """One row without it says that the sum would be too small."""
+    figures = client_figures([row(0, 1, loop_busy_s=0.5), row(1, 2, loop_busy_s=None)], 0.0, 2.0).figures
+    assert (figures.loop_busy, figures.loop_stalled) == (None, None)
+
+
+def test_descriptors_are_held_against_their_limit() -> None:
+    """Of the process with most; without a limit nothing is said."""
+    rows = [row(fds=10, fd_limit=100), row(process=1, fds=30, fd_limit=50), row(process=2, fds=9, fd_limit=None)]
+    assert client_figures(rows, 0.0, 1.0).figures.fds_share == pytest.approx(0.6)
+    assert client_figures([row(fds=10)], 0.0, 1.0).figures.fds_share is None

@@ -13,7 +13,9 @@ from pinchpoint.monitoring.host import (
     HostReader,
     parse_counter_table,
     parse_cpu_times,
+    parse_port_range,
     parse_pressure,
+    parse_time_wait,
     parse_traffic,
 )
 from pinchpoint.monitoring.procfs import TICKS_PER_S, DescriptorBudget
@@ -62,6 +64,13 @@ def test_counters_are_found_by_name_in_their_group() -> None:
 
     assert parse_counter_table(text, b"TcpExt", (b"ListenOverflows", b"ListenDrops")) == [9, None]
     assert parse_counter_table(b"", b"TcpExt", (b"ListenOverflows",)) == [None]
+
+
+def test_ports_in_use_and_ports_there_are() -> None:
+    """Closed connections that keep theirs, and the range they come from; anything else is not measured."""
+    text = b"sockets: used 61\nTCP: inuse 34 orphan 0 tw 409 alloc 34 mem 0\nUDP: inuse 0 mem 0\n"
+    assert (parse_time_wait(text), parse_time_wait(b""), parse_time_wait(b"TCP: inuse 3\n")) == (409, None, None)
+    assert (parse_port_range("32768\t60999\n"), parse_port_range(""), parse_port_range("1 x")) == (28232, None, None)
 
 
 def test_the_reader_agrees_with_the_machine() -> None:
