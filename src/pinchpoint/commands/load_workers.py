@@ -145,14 +145,19 @@ def enlist(recruits: list[Recruit], spec: GeneratorSpec, settings: Callable[[], 
     """Give every recruit its order; each says `ready` to the generator once its first users have logged in.
 
     Raises:
-        LinkError: one has left.
+        MeasurementError: one has left.
         UsageError: the Locust file cannot be sent.
 
     """
     enlisted = []
     for recruit in recruits:
         own = settings()
-        worker = RemoteWorker(own.process, recruit.hello.host, recruit.link, spec.folder)
+        try:
+            worker = RemoteWorker(own.process, recruit.hello.host, recruit.link, spec.folder)
+        except LinkError as error:
+            raise MeasurementError(
+                f"load worker {recruit.hello.host} has left before the run began: {error}"
+            ) from error
         worker.order(Order.of(spec, own))
         enlisted.append(worker)
     return enlisted
