@@ -87,7 +87,8 @@ class Bench:
         self.session: Any = FakeSession(replace(config, **changes), folder)
         self.spare_s = 60.0
         slo = Slo(500.0, 0.01)
-        self.escalation = Escalation(self.session, slo, lambda: self.spare_s, allowed=CPUS)
+        session: Any = self.session
+        self.escalation = Escalation(session, slo, lambda: self.spare_s, allowed=CPUS)
         self.now_s = 0.0
         self.cpu_s = 0.0
 
