@@ -74,20 +74,13 @@ def lending(host: Host, address: str, certificate: str, folder: Path) -> Started
 def pressing(host: Host, tls: tuple[str, str], folder: Path) -> Started:
     """Start a run that makes no load itself."""
     (folder / "plain.py").write_text(APP)
-    words = ("run", "--url", f"http://{host.address}:8000", "--allow-host", host.address, "--get", "/")
-    words += ("--load-workers", "0", "--expect-workers", "2", "--listen", f"{host.address}:5557")
-    words += (
-        "--tls-cert",
-        tls[0],
-        "--tls-key",
-        tls[1],
-        "--budget",
-        "25s",
-        "--no-profile",
-        "--out",
-        str(folder / "run"),
-    )
-    words += ("--", *UVICORN, "--host", host.address)
+    words = [
+        *("run", "--url", f"http://{host.address}:8000", "--allow-host", host.address, "--get", "/"),
+        *("--load-workers", "0", "--expect-workers", "2", "--listen", f"{host.address}:5557"),
+        *("--tls-cert", tls[0], "--tls-key", tls[1]),
+        *("--budget", "25s", "--no-profile", "--out", str(folder / "run")),
+        *("--", *UVICORN, "--host", host.address),
+    ]
     return host.start(*PINCHPOINT, *words, log=folder / "run.log", cwd=folder, env=ENVIRONMENT)
 
 

@@ -32,7 +32,7 @@ def console() -> Console:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is waited for long, and signals stay as they are."""
     monkeypatch.setattr(worker, "RETRY_S", 0.02)
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
 
 
 def test_a_worker_gives_up_when_nobody_listens_in_time(console: Console) -> None:
