@@ -150,7 +150,8 @@ def parse_threshold(text: str, what: str = "--threshold") -> Threshold:
     threshold = _condition(scanner)
     while scanner.accept(","):
         threshold = _option(scanner, threshold)
-    scanner.end("only options may follow: abortOnFail, delayAbortEval=10s")
+    if not scanner.ended:
+        scanner.fail(f"{text[scanner.at]!r} is unexpected: options follow a comma, as in p(95)<500,abortOnFail")
     return threshold
 
 

@@ -232,6 +232,8 @@ def configure(  # the one list of options; each is documented where it is declar
         limits |= read_limits(model, stages, threshold or [], autostop or [], arrivals, asked_s)
     if stages is None:
         check_dwell(dwell, limits["budget_s"])
+    elif dwell is not None:
+        raise UsageError("--dwell is for a search; --stages say themselves how long each load is held")
     return RunConfig(
         target=target,
         url=url,

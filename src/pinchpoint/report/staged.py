@@ -9,6 +9,8 @@ from pinchpoint.report.inside import Table
 
 Report = dict[str, Any]
 MODELS = {"rate": "open: arrivals/s", "users": "closed: users"}
+HALF_S = 0.5
+"""A second's figures are drawn in its middle."""
 STAGES_SHOWN = 60
 """A `step(...)` of hundreds is told by its first and last ones."""
 
@@ -130,11 +132,12 @@ def chart(report: Report) -> dict[str, Any] | None:
         return None
     series = found["series"]
     users = found["model"] == "users"
-    keys = ("t_s", "started_rps", "goodput_rps", "p50_ms", "p95_ms", "p99_ms")
+    keys = ("started_rps", "goodput_rps", "p50_ms", "p95_ms", "p99_ms")
     stop = found["stop"]
     return {
         "label": MODELS.get(found["model"], "load model n/a"),
         "users": users,
+        "t_s": [one["t_s"] + HALF_S for one in series],
         "offered": [one["users"] if users else one["offered_rps"] for one in series],
         **{key: [one[key] for one in series] for key in keys},
         "errors_rps": [_errors(one) for one in series],
