@@ -163,7 +163,33 @@ class _StopData(TypedDict):
     last_good_load: float | None
 
 
-_DATA: dict[str, Any] = {"step": _StepData, "profile": _ProfileData, "stages": _StagesData, "stop": _StopData}
+class _CalibrationData(TypedDict):
+    """`data` of a `calibration` event."""
+
+    max_rps: float | None
+    answered_rps: NotRequired[float | None]
+    cpu_share: NotRequired[float | None]
+    processes: int
+    reason: NotRequired[str]
+
+
+class _GeneratorData(TypedDict):
+    """`data` of a `generator` event."""
+
+    processes: int
+    load_cpus: list[int] | None
+    server_cpus: list[int] | None
+    reason: str
+
+
+_DATA: dict[str, Any] = {
+    "step": _StepData,
+    "profile": _ProfileData,
+    "stages": _StagesData,
+    "stop": _StopData,
+    "calibration": _CalibrationData,
+    "generator": _GeneratorData,
+}
 """What readers rely on in an event's data, by its kind."""
 
 
@@ -179,6 +205,7 @@ class _Load(TypedDict, total=False):
 
     model: str
     processes: int
+    max_users: int
     workers: int
     load_cpus: list[int] | None
     server_cpus: list[int] | None
