@@ -167,7 +167,7 @@ def test_an_offset_can_be_measured_while_rows_flow(server: Standing) -> None:
         for number in range(20):
             held.outbox.put("sample", sample(float(number)))
         assert abs(measure_offset(run).seconds) < 0.1
-        times = []
+        times: list[float] = []
         while len(times) < 20:
             times += [message["row"]["t_s"] for message in run.take(1.0) if message["kind"] == "sample"]
     assert times == [float(number) for number in range(20)]
