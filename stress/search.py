@@ -158,7 +158,7 @@ class Search:
         if goal.name == "slo":
             return self._ask(min(top * RAMP_FACTOR, self.highest), "ramp", goal)
         held = min(4, sum(1 for settled in list(found.values())[-3:] if settled == "lower"))
-        return self._ask(min(top * (1 + goal.width * 2**held), self.highest), "search", goal)
+        return self._ask(min(top * (1 + goal.width * 2.0**held), self.highest), "search", goal)
 
     def _close_enough(self, goal: Goal, trials: Sequence[Measured], lower: float) -> float:
         """Return the upper bound at which to stop."""
@@ -238,11 +238,11 @@ class Search:
         loads = {each.load for each in trials}
         if below * margin >= upper:
             missed = sum(1 for load in loads if upper <= load <= above)
-            return max(middle, upper / (1 + goal.width * 2 ** max(0, missed - 1)))
+            return max(middle, upper / (1 + goal.width * 2.0 ** max(0, missed - 1)))
         if lower * margin < above < upper / margin:
             return above
         held = sum(1 for load in loads if below <= load <= lower)
-        return min(middle, lower * (1 + goal.width * 2 ** max(0, held - 1)))
+        return min(middle, lower * (1 + goal.width * 2.0 ** max(0, held - 1)))
 
     # --- small things -----------------------------------------------------------------------------------------------
 

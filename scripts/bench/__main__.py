@@ -10,6 +10,7 @@ from figures import Bench, report
 from generator import generator
 from overhead import overhead
 from rich.console import Console
+from search import search
 from throttled import throttled
 
 BENCHES: dict[str, Bench] = {
@@ -17,6 +18,7 @@ BENCHES: dict[str, Bench] = {
     "overhead": overhead,
     "collector": collector,
     "generator": generator,
+    "search": search,
     "throttled": throttled,
 }
 

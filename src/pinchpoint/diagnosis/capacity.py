@@ -18,6 +18,9 @@ KNEE_RATIO = 2.0
 FLAT_GAIN = 0.1
 """Users model: the population grew by at least half and goodput by less than this: a plateau."""
 
+AGREEING = 2
+"""Steps that served the same while a queue stood: a plateau, whatever happened to a lighter one."""
+
 RECOVERED_RATIO = 2.0
 """Recovered: p90 latency back to twice the baseline's at most, within the error limit."""
 
@@ -46,8 +49,10 @@ def capacity(
     """
     segments = rows or {}
     open_model = any(step.model == "rate" for step in steps)
-    # A step that a heavier one outdid shows no plateau, but a disturbance.
-    level = None if sorted_out.contradicted else _saturation(steps, segments, open_model=open_model)
+    level = _saturation(steps, segments, open_model=open_model)
+    # A step that a heavier one outdid shows no plateau, but a disturbance; unless others agree on one.
+    if sorted_out.contradicted and (level is None or level.trials < AGREEING or sorted_out.overload_held):
+        level = None
     trials = goal_trials(steps, segments, Limits(slo_p95_ms, slo_errors))
     # A load profile of the user's own searches for no goal: its baseline alone would be the only trial.
     goals = [] if any(step.phase == "stage" for step in steps) else [goal_figures(each, level) for each in trials]

@@ -31,6 +31,8 @@ class Saturation:
     ci: tuple[float, float] | None
     samples: tuple[float, ...] = ()
     """Bootstrap resamples over steps."""
+    trials: int = 0
+    """Steps that held a queue all through a second or more, and agree on what was served then."""
 
 
 def saturation(steps: Sequence[Step], rows: Mapping[int, Sequence[DigestRow]]) -> Saturation | None:
@@ -59,7 +61,7 @@ def saturation(steps: Sequence[Step], rows: Mapping[int, Sequence[DigestRow]]) -
     if len(kept) >= FEWEST_STEPS:
         low, high = (float(edge) for edge in np.percentile(samples, INTERVAL_PERCENT))
         interval = (min(low, refined), max(high, refined))
-    return Saturation(refined, interval, samples)
+    return Saturation(refined, interval, samples, len(kept))
 
 
 def _level(step: Step, rows: Sequence[DigestRow]) -> float:

@@ -214,7 +214,8 @@ class Ladder:
         # Only the limit's own trials say what the limit is; one of them that nothing outdid is enough for it.
         lightest = [step for step in self.failed if load_of(step) == load_of(self.failed[0])]
         outdone = [step for step in lightest if any(_outdoes(other, step) for other in heavier)]
-        return outdone if len(outdone) == len(lightest) else []
+        undisturbed = not any(step.disturbed for step in lightest)
+        return outdone if undisturbed and len(outdone) == len(lightest) else []
 
 
 def _outdoes(heavier: Step, step: Step) -> bool:
