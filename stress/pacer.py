@@ -134,8 +134,8 @@ class Pacer:
         if self._arrivals is not None:
             self._digest.tally.scheduled += self._arrivals.advance(min(self._clock(), self._arrivals.end_s))
 
-    def pause(self, visit: Visit, think: Callable[[], float]) -> None:
-        """End this user's iteration and return when its next one shall start.
+    def pause(self, visit: Visit, think: Callable[[], float]) -> bool:
+        """End this user's iteration and return when its next one shall start; True when its own pause decided that.
 
         Args:
             visit: the calling greenlet's own.
@@ -146,20 +146,21 @@ class Pacer:
         visit.setup = False
         self._release(visit)
         wake_s: float | None = None
+        thinks = visit.iterations > 0
         while True:
             if self._admit(visit):
                 if wake_s is None:
                     # Locust's users start their first task at once; a rested one thinks from when it is called.
-                    wake_s = self._clock() + (think() if visit.iterations else 0.0)
+                    wake_s = self._clock() + (think() if thinks else 0.0)
                 self._sleep_until(wake_s)
                 if visit.epoch == self._epoch and self._admit(visit):
                     self._start(visit, wake_s, None)
-                    return
+                    return thinks
             else:
                 due_s = self._await_arrival(visit)
                 if due_s is not None:
                     self._start(visit, due_s, due_s)
-                    return
+                    return False
 
     def gone(self, visit: Visit) -> None:
         """Forget a user whose greenlet has ended."""

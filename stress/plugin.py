@@ -139,7 +139,10 @@ class Plugin:
         user._state = LOCUST_STATE_WAITING  # noqa: SLF001
         visit: Visit = getattr(getcurrent(), VISIT)
         self._clients.redial(visit, user)
-        self._pacer.pause(visit, taskset.wait_time)
+        if not self._pacer.pause(visit, taskset.wait_time):
+            # `constant_pacing` counts from its last call, or from a user's creation: that was before it was at rest.
+            taskset._cp_last_run = user._cp_last_run = time.perf_counter()  # noqa: SLF001
+            taskset._cp_last_wait_time = user._cp_last_wait_time = 0.0  # noqa: SLF001
         user._state = LOCUST_STATE_RUNNING  # noqa: SLF001
 
     # --- users and rows ---------------------------------------------------------------------------------------------

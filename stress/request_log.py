@@ -59,6 +59,11 @@ class RequestLog:
         if rows:
             self._write([(_text(due), _text(start), _text(done), *rest) for due, start, done, *rest in rows])
 
+    def close(self) -> None:
+        """Write what was noted, and close the file."""
+        self.flush()
+        self._file.close()
+
     def _write(self, rows: list[tuple[object, ...]]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)

@@ -1,8 +1,11 @@
 """Digest rows: what is counted, when it is cut, and what is in flight."""
 
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pinchpoint import histograms
 from pinchpoint.rows import DigestRow
@@ -119,3 +122,22 @@ def test_the_run_queue_wait_is_the_second_field_in_nanoseconds(
 def test_a_system_without_schedstat_has_no_run_queue_figure(tmp_path: Path) -> None:
     """No file, no figure."""
     assert run_queue_s(tmp_path / "missing") is None
+
+
+@given(st.lists(st.lists(st.floats(min_value=1e-6, max_value=100.0), min_size=1, max_size=200), min_size=1, max_size=5))
+def test_merged_percentiles_are_those_of_all_raw_values(rows: list[list[float]]) -> None:
+    """Latencies of several rows, p50 to p99.99: the nearest rank of the sorted values, within HDR's precision."""
+    digest = Meter().digest()
+    texts: list[str | None] = []
+    for latencies in rows:
+        for latency_s in latencies:
+            digest.complete("/", latency_s, latency_s, None, 0)
+        texts.append(cut(digest)["names"]["/"]["latency_ok"])
+    merged = histograms.merge(texts)
+    assert merged is not None
+    raw = sorted(int(latency_s * 1e6) for latencies in rows for latency_s in latencies)
+    for share in (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999):
+        rank = max(1, math.ceil(round(share * len(raw), 6)))
+        assert histograms.quantile_us(merged, share) == pytest.approx(
+            raw[rank - 1], rel=histograms.RELATIVE_ERROR, abs=1
+        )

@@ -11,6 +11,7 @@ import pytest
 
 from pinchpoint.errors import MeasurementError, UsageError
 from pinchpoint.processes import Command
+from pinchpoint.rows import DigestRow
 from pinchpoint.stress.control import FD_VARIABLE, SETTINGS_VARIABLE, Lines, Segment, Settings, pack
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 from pinchpoint.stress.load_spec import DEFAULT_MAX_USERS
@@ -239,3 +240,132 @@ def test_every_bundled_scenario_is_a_python_file_with_a_description() -> None:
         assert scenario.name == name
         assert scenario.description
         compile(scenario.path.read_text(), str(scenario.path), "exec")
+
+
+class RemoteWorker:
+    """A load worker on another machine, whose clock is 1000 s ahead of ours."""
+
+    remote = True
+    pid = None
+    delay_s = 0.0
+
+    def __init__(self, process: int) -> None:
+        self.process = process
+        self.name = f"load worker {process} on box"
+        self.heard: list[dict[str, Any]] = []
+        self.says: list[dict[str, Any]] = [{"event": "ready", "pid": 5}]
+        self.living = True
+        self.stopped = False
+
+    def fileno(self) -> int:
+        """Return nothing to wait for."""
+        return -1
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Obey."""
+        self.heard.append(message)
+        if message["cmd"] == "segment":
+            self.says.append({"event": "segment", "id": message["id"], "t_s": message["at_s"] - 1000.0})
+        if message["cmd"] == "stop":
+            self.living = False
+
+    def take(self) -> list[dict[str, Any]]:
+        """Return what was said."""
+        says, self.says = self.says, []
+        return says
+
+    def rows(self) -> list[DigestRow]:
+        """Return no rows."""
+        return []
+
+    def alive(self) -> bool:
+        """Tell whether it lives."""
+        return self.living
+
+    def why(self) -> str:
+        """Return its last words."""
+        return "the connection was closed"
+
+    def stop(self) -> None:
+        """End it."""
+        self.stopped, self.living = True, False
+
+    def to_theirs(self, t_s: float) -> float:
+        """Translate."""
+        return t_s + 1000.0
+
+
+def test_all_workers_start_at_one_instant_each_by_its_own_clock(farm: Farm, tmp_path: Path) -> None:
+    """A remote worker is told its own time, and has its share as soon as it is ready."""
+    farm.answers["segment"] = lambda message: [{"event": "segment", "id": message["id"], "t_s": message["at_s"]}]
+    remote = RemoteWorker(7)
+    with generator(farm, tmp_path) as load:
+        load.start()
+        assert load.parts == 1
+        load.add(remote)
+        assert load.segment("rate", 2.0, rate_rps=10.0, at_s=77.0) == (1, 77.0)
+        assert load.parts == 2
+        assert load.pids == [1000]
+    told = [farm.children[0].heard[0], remote.heard[0]]
+    assert [(message["at_s"], message["part"], message["parts"]) for message in told] == [(77.0, 0, 2), (1077.0, 1, 2)]
+    assert remote.stopped is True
+
+
+def test_a_remote_worker_that_dies_is_entered_and_the_rest_share_the_load(farm: Farm, tmp_path: Path) -> None:
+    """Losing it voids a step, not the run; its own process's death still ends the run."""
+    remote = RemoteWorker(1)
+    with generator(farm, tmp_path) as load:
+        load.start()
+        load.add(remote)
+        load.segment("rate", 2.0, rate_rps=10.0)
+        remote.living = False
+        assert load.rows() == []
+        assert [(loss.process, loss.name, loss.segment) for loss in load.lost] == [(1, remote.name, 1)]
+        assert "was lost, it ended: the connection was closed" in load.lost[0].message
+        load.segment("rate", 2.0, rate_rps=10.0)
+        assert load.parts == 1
+        assert [message["parts"] for message in farm.children[0].heard] == [2, 1]
+
+
+def test_a_remote_worker_that_does_not_answer_is_lost_too(farm: Farm, tmp_path: Path) -> None:
+    """The others do not wait for ever."""
+    remote = RemoteWorker(1)
+    with generator(farm, tmp_path) as load:
+        load.start()
+        load.add(remote)
+        load.rows()
+        remote.send = lambda message: None  # type: ignore[method-assign]
+        load.segment("rate", 2.0, rate_rps=10.0)
+        assert "did not take a command within 5 s" in load.lost[0].message
+        assert load.parts == 1
+
+
+def test_the_last_worker_may_not_be_lost(farm: Farm, tmp_path: Path) -> None:
+    """A load from nowhere is no load."""
+    remote = RemoteWorker(0)
+    with generator(farm, tmp_path, 0) as load:
+        load.add(remote)
+        load.start()
+        load.segment("rate", 2.0, rate_rps=10.0)
+        remote.living = False
+        with pytest.raises(MeasurementError, match="no load worker is left"):
+            load.rows()
+
+
+def test_a_generator_without_any_worker_says_so(farm: Farm, tmp_path: Path) -> None:
+    """Nothing to wait for."""
+    with generator(farm, tmp_path, 0) as load, pytest.raises(MeasurementError, match="there is no load worker"):
+        load.start()
+
+
+def test_a_process_can_be_added_and_keeps_a_number_of_its_own(farm: Farm, tmp_path: Path) -> None:
+    """More processes when one is not enough; the next level is split over all."""
+    with generator(farm, tmp_path) as load:
+        load.start()
+        load.pin({0})
+        load.grow()
+        load.segment("users", 1.0, users=5)
+        assert (load.parts, load.pids) == (2, [1000, 1001])
+    assert farm.children[1].command.cpus == frozenset({0})
+    assert [child.heard[0]["users"] for child in farm.children] == [3, 2]
+    assert farm.children[1].command.log == tmp_path / "generator-1.log"
