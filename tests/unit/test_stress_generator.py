@@ -327,8 +327,11 @@ def test_a_remote_worker_that_dies_is_entered_and_the_rest_share_the_load(farm: 
         assert [message["parts"] for message in farm.children[0].heard] == [2, 1]
 
 
-def test_a_remote_worker_that_does_not_answer_is_lost_too(farm: Farm, tmp_path: Path) -> None:
+def test_a_remote_worker_that_does_not_answer_is_lost_too(
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The others do not wait for ever."""
+    monkeypatch.setattr("pinchpoint.stress.generator.ANSWER_S", 0.3)
     remote = RemoteWorker(1)
     with generator(farm, tmp_path) as load:
         load.start()
@@ -336,7 +339,7 @@ def test_a_remote_worker_that_does_not_answer_is_lost_too(farm: Farm, tmp_path: 
         load.rows()
         remote.send = lambda message: None  # type: ignore[method-assign]
         load.segment("rate", 2.0, rate_rps=10.0)
-        assert "did not take a command within 5 s" in load.lost[0].message
+        assert "did not take a command within 0.3 s" in load.lost[0].message
         assert load.parts == 1
 
 
