@@ -101,6 +101,13 @@ def calibrated(share: float | None) -> Surroundings:
     return Surroundings(calibration=None if share is None else Calibration(max_rps=500.0 / share if share else 1e12))
 
 
+def imbalance(ratio: float) -> Gate:
+    """Return the gate for them."""
+    gate = imbalance_gate(imbalanced(ratio))
+    assert gate is not None
+    return gate
+
+
 GATES: dict[str, tuple[Callable[[float], Gate], float | None, float | None]] = {
     "generator-cpu": (lambda value: cpu_gate(held(client_cpu_peak=value)), 0.7, 0.9),
     "generator-loop": (lambda value: loop_gate(held(client_loop_busy=value)), 0.8, 0.9),
@@ -110,7 +117,7 @@ GATES: dict[str, tuple[Callable[[float], Gate], float | None, float | None]] = {
     "generator-fds": (lambda value: descriptors_gate(held(client_fds_share=value)), 0.8, 0.95),
     "generator-ports": (lambda value: ports_gate(held(), Surroundings(ports_share=value)), 0.5, 0.9),
     "calibration": (lambda value: calibration_gate(held(), calibrated(value)), 0.5, 0.9),
-    "worker-imbalance": (lambda value: imbalance_gate(imbalanced(value)), 1.3, None),
+    "worker-imbalance": (imbalance, 1.3, None),
 }
 """Gate -> (from its value, where it warns, where it fails)."""
 JUST = 1e-6
@@ -212,13 +219,25 @@ def test_a_cap_reached_in_the_step_that_broke_warns() -> None:
         (calibration_gate(held(), Surroundings()), "calibration"),
         (calibration_gate(held(), Surroundings(calibration=Calibration(None, reason="why"))), "calibration"),
         (cores_gate(Surroundings()), "cores"),
-        (imbalance_gate(held()), "worker-imbalance"),
     ],
 )
 def test_what_was_not_measured_is_unavailable(gate: Gate, name: str) -> None:
     """Never ok, never 0, and with a reason."""
     assert (gate.name, gate.status, gate.value) == (name, "unavailable", None)
     assert gate.message
+
+
+def test_imbalance_needs_two_workers_that_are_counted() -> None:
+    """One has nobody to differ from; one that was not counted may have served everything or nothing."""
+    assert imbalance_gate(held()) is None
+    workers = [WorkerFigures(pid, None, None, None, rate, None, None, None) for pid, rate in ((1, 100.0), (2, None))]
+    gate = imbalance_gate(held(server_per_worker=workers))
+    assert gate is not None
+    assert gate.status == "unavailable"
+    few = [replace(one, requests_rps=rate) for one, rate in zip(workers, (4.0, 0.5), strict=True)]
+    gate = imbalance_gate(held(server_per_worker=few))
+    assert gate is not None
+    assert gate.status == "unavailable"
 
 
 def test_pressure_stands_in_for_the_run_queue() -> None:

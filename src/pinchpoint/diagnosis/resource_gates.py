@@ -87,12 +87,17 @@ def cores_gate(around: Surroundings) -> Gate:
     return Gate("cores", "ok", float(split.processes), None, "processes", text)
 
 
-def imbalance_gate(judged: Judged) -> Gate:
-    """Hold the busiest worker's requests against the mean: a worker that gets none makes the app look smaller."""
+def imbalance_gate(judged: Judged) -> Gate | None:
+    """Hold the busiest worker's requests against the mean: a worker that gets none makes the app look smaller.
+
+    No gate for a single worker, which has nobody to differ from.
+    """
     step = judged.held[0] if judged.held else judged.limit
+    if len(step.server.per_worker) < 2:  # noqa: PLR2004
+        return None
     rates = [worker.requests_rps for worker in step.server.per_worker if worker.requests_rps is not None]
-    if len(rates) < 2:  # noqa: PLR2004 - one worker has nobody to differ from
-        return missing("worker-imbalance", "ratio", "requests were not counted in two workers or more")
+    if len(rates) < len(step.server.per_worker):
+        return missing("worker-imbalance", "ratio", "the probe did not count the requests of every worker")
     if sum(rates) < MIN_SHARED_RPS * len(rates):
         return missing("worker-imbalance", "ratio", "too few requests to tell chance from imbalance")
     value = len(rates) * max(rates) / sum(rates)
