@@ -107,7 +107,7 @@ CONTROLS = (
     Case("control: sync-call", ("--fault", "sync-call"), ("blocking", "sync-call")),
     Case("control: slow-query", ("--fault", "slow-query"), ("io", "slow-query")),
     Case("control: python-cpu, busy Locust file", ("--fault", "python-cpu"), ("cpu", "python-code"), None, 0.1, BUSY),
-    Case("control: db-pool, generator cut to 60 %", ("--fault", "db-pool"), ("pool", "db-pool"), 0.6),
+    Case("control: db-pool, generator cut to 70 %", ("--fault", "db-pool"), ("pool", "db-pool"), 0.7),
 )
 
 

@@ -90,6 +90,11 @@ def held(**changes: Any) -> Judged:
     return Judged([one], one)
 
 
+def broken(**changes: Any) -> Judged:
+    """Return a calm step that held, and one that broke with these figures."""
+    return Judged([step()], step(passed=False, load=600.0, **changes))
+
+
 def imbalanced(ratio: float) -> Judged:
     """Return two workers of which one serves `ratio` times the mean."""
     one = WorkerFigures(1, None, None, None, 100.0 * ratio, None, None, None)
@@ -111,7 +116,7 @@ def imbalance(ratio: float) -> Gate:
 GATES: dict[str, tuple[Callable[[float], Gate], float | None, float | None]] = {
     "generator-cpu": (lambda value: cpu_gate(held(client_cpu_peak=value)), 0.7, 0.9),
     "generator-loop": (lambda value: loop_gate(held(client_loop_busy=value)), 0.8, 0.9),
-    "generator-stalls": (lambda value: stall_gate(held(client_loop_stalled=value)), 0.2, 0.3),
+    "generator-stalls": (lambda value: stall_gate(broken(client_loop_stalled=value)), 0.2, 0.3),
     "generator-run-queue": (lambda value: run_queue_gate(held(client_runq_share=value)), 0.1, None),
     "send-lag": (lambda value: lag_gate(held(client_send_lag_ms_p99=value), 500.0), None, 50.0),
     "generator-fds": (lambda value: descriptors_gate(held(client_fds_share=value)), 0.8, 0.95),
@@ -270,6 +275,12 @@ def test_a_server_at_its_limit_excuses_a_busy_generator() -> None:
     near = Judged([step()], step(passed=False), exonerated=True)
     assert calibration_gate(near, calibrated(0.7)).status == "ok"
     assert calibration_gate(near, calibrated(0.95)).status == "warn"
+
+
+def test_a_load_that_held_in_spite_of_stalls_held() -> None:
+    """Its latencies count from the schedule, stalls included."""
+    assert stall_gate(held(client_loop_stalled=0.6)).status == "warn"
+    assert stall_gate(broken(client_loop_stalled=0.6)).status == "fail"
 
 
 def test_a_generator_that_grew_on_its_own_cores_can_do_more_than_was_calibrated() -> None:

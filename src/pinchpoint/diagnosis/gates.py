@@ -19,14 +19,19 @@ class Judged:
     """The server's own signals explain why it broke: a busy generator there says nothing (DESIGN §6)."""
 
     @property
+    def broke(self) -> bool:
+        """True when some load broke."""
+        return self.limit not in self.held
+
+    @property
     def steps(self) -> list[Step]:
         """Steps in which the generator must have kept up."""
-        return list(self.held) if self.exonerated or self.limit in self.held else [*self.held, self.limit]
+        return list(self.held) if self.exonerated or not self.broke else [*self.held, self.limit]
 
     @property
     def all(self) -> list[Step]:
         """The same, with the limit in any case."""
-        return list(self.held) if self.limit in self.held else [*self.held, self.limit]
+        return [*self.held, self.limit] if self.broke else list(self.held)
 
 
 def high_is_bad(value: float, warn: float, fail: float | None = None) -> GateStatus:

@@ -86,11 +86,12 @@ def loop_gate(judged: Judged) -> Gate:
 
 
 def stall_gate(judged: Judged) -> Gate:
-    """Hold the time in which the generator was kept from running against all time."""
+    """Hold the time in which the generator was kept from running against all time; what held in spite of it held."""
     value = _worst(judged.steps, lambda step: step.client.loop_stalled)
     if value is None:
         return missing("generator-stalls", "share")
-    status = softened(high_is_bad(value, STALL_WARN, STALL_FAIL), exonerated=judged.exonerated)
+    excused = judged.exonerated or not judged.broke
+    status = softened(high_is_bad(value, STALL_WARN, STALL_FAIL), exonerated=excused)
     message = f"a load process was stopped, throttled, blocked or waiting for a core {value:.0%} of the time"
     return Gate("generator-stalls", status, value, STALL_FAIL, "share", message)
 
