@@ -165,6 +165,7 @@ def _check(side: Side, say: Callable[[str], None]) -> Figure:
 def _run(side: Side, repeat: int, budget_s: int) -> Single:
     folder = (FOLDER / "capacity" / f"{side.module}{'-stolen' if side.disturbed else ''}-{repeat}").resolve()
     shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".log").unlink(missing_ok=True)
     words = [sys.executable, "-m", "pinchpoint", "run", "--budget", f"{budget_s}s", "--no-profile", "--get", "/"]
     words += ["--seed", str(repeat + 1), "--cwd", str(APPS), "--out", str(folder), *side.server, f"{side.module}:app"]
     started_s = time.monotonic()

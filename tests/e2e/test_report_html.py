@@ -219,7 +219,7 @@ def test_goals_bands_void_steps_and_the_generator_are_shown(tmp_path: Path, page
     assert page.locator("#load table tr").count() == 4
     assert page.locator("#goodput .legend .traces").count() == 5
     assert "open: arrivals/s" in str(page.locator("#goodput .xtitle").text_content())
-    assert page.locator("#latency .shapelayer path, #latency .layer-below path").count() >= 2
+    assert page.locator("#goodput .layer-below .shapelayer path").count() == 2
     assert "this run used 2.67 %" in page.locator("#generator").inner_text()
     assert page.locator("#steps tr.dim td").nth(1).inner_text() == "void"
 

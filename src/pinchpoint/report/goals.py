@@ -44,10 +44,14 @@ def goals(report: Report) -> Table | None:
 
 
 def line(report: Report) -> str | None:
-    """Return every goal's load in one line; None where no goals were searched for."""
+    """Return what was served under every goal in one line; None where no goals were searched for."""
     found = report["capacity"].get("goals") or []
-    held = [f"{one['name']} {units.rps(one['lower_rps']) if one['lower_rps'] is not None else 'none'}" for one in found]
-    return f"{', '.join(held)} ({units.count(trials(report))} trials)" if held else None
+    served = [f"{one['name']} {_served(one)}" for one in found]
+    return f"{', '.join(served)} ({units.count(trials(report))} trials)" if served else None
+
+
+def _served(goal: dict[str, Any]) -> str:
+    return "no load" if goal["lower_rps"] is None else units.rps(goal["throughput_rps"] or goal["lower_rps"])
 
 
 def trials(report: Report) -> int:
@@ -122,7 +126,8 @@ def _in_ms(seconds: float | None) -> float | None:
 
 def changes(report: Report) -> list[str]:
     """Return how load and server shared the machine, each time that was decided."""
-    return [str(text) for text in (report.get("generator") or {}).get("changes") or []]
+    found = (report.get("generator") or {}).get("changes") or []
+    return [f"How load and server share the machine: {text}" for text in found]
 
 
 def steadiness(step: dict[str, Any]) -> str:

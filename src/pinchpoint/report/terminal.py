@@ -74,7 +74,7 @@ def _facts(report: dict[str, Any], console: Console) -> None:
     facts += [("Binds as well", ", ".join(verdict["co_bottlenecks"]))] if verdict["co_bottlenecks"] else []
     facts += [("Next wall", wall)] if wall else []
     held = goals.line(report)
-    facts += [("Held by goal", held)] if held else []
+    facts += [("Served by goal", held)] if held else []
     waited = awaits.news(report)
     facts += [("Requests wait for", waited)] if waited else []
     if report["recovery"] is not None:

@@ -149,12 +149,10 @@
     notes.push({ xref: "x", x: at, yref: "paper", y: 0, yanchor: "bottom", xanchor: "right", textangle: -90, text, showarrow: false, font: { size: 11, color: colours.green } });
   }
 
-  // A 95 % interval: of a load across the figure, of a level along it.
-  function band(colours, interval, upright, colour, shapes) {
+  // The 95 % interval of a level.
+  function band(interval, colour, shapes) {
     if (!interval) return;
-    const [low, high] = interval, along = { x0: 0, x1: 1, xref: "paper", yref: "y", y0: low, y1: high };
-    shapes.push(Object.assign({ type: "rect", layer: "below", fillcolor: colour, opacity: 0.16, line: { width: 0 } },
-      upright ? { xref: "x", x0: low, x1: high, yref: "paper", y0: 0, y1: 1 } : along));
+    shapes.push({ type: "rect", layer: "below", fillcolor: colour, opacity: 0.2, line: { width: 0 }, xref: "paper", x0: 0, x1: 1, yref: "y", y0: interval[0], y1: interval[1] });
   }
 
   // Steps that count for nothing: shown, so that no time of the run is hidden.
@@ -189,7 +187,6 @@
       shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: data.slo.p95_ms, y1: data.slo.p95_ms, line: { color: colours.red, width: 1.2, dash: "dot" } });
       notes.push({ xref: "paper", x: 0, xanchor: "left", yref: "y", y: Math.log10(data.slo.p95_ms), yanchor: "bottom", text: "p95 limit " + data.slo.p95_ms + " ms", showarrow: false, font: { size: 11, color: colours.red } });
     }
-    band(colours, users ? null : data.capacity.sustainable_ci_rps, true, colours.green, shapes);
     const pick = (key) => sorted.map((step) => step.latency_ms ? step.latency_ms[key] : null);
     Plotly.react(box, [...points("p50", pick("p50"), colours.blue), ...points("p95", pick("p95"), colours.orange), ...points("p99", pick("p99"), colours.pink),
       ...greyed(colours, (step) => step.latency_ms ? step.latency_ms.p95 : null)],
@@ -207,13 +204,15 @@
     traces.push(...points("errors", sorted.map((step) => step.error_rate === null || step.error_rate >= 1 ? null : step.goodput_rps * step.error_rate / (1 - step.error_rate)), colours.red));
     if (!users) traces.push({ type: "scatter", mode: "lines", name: "served = offered", x: [0, most], y: [0, most], line: { color: colours.grey, width: 1, dash: "dash" }, hoverinfo: "skip" });
     traces.push(...greyed(colours, (step) => step.goodput_rps));
+    const held = data.capacity.sustainable_ci_rps;
+    if (held && String(held) !== String(data.capacity.saturation_ci_rps)) band(held, colours.green, shapes);
     if (plateau !== null && !users) {
       // METHOD 1.3: min(load, C), fitted up to the largest goodput.
       traces.push({ type: "scatter", mode: "lines", name: "fit: min(offered, plateau)", x: [0, plateau, Math.max(most, plateau)], y: [0, plateau, plateau],
         line: { color: colours.orange, width: 1.4 }, hoverinfo: "skip" });
     }
     if (plateau !== null) {
-      band(colours, data.capacity.saturation_ci_rps, false, colours.orange, shapes);
+      band(data.capacity.saturation_ci_rps, colours.orange, shapes);
       if (users) shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: plateau, y1: plateau, line: { color: colours.orange, width: 1.2, dash: "dot" } });
       notes.push({ xref: "paper", x: 0, xanchor: "left", yref: "y", y: plateau, yanchor: "bottom", text: "plateau", showarrow: false, font: { size: 11, color: colours.orange } });
     }
