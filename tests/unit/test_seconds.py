@@ -1,7 +1,7 @@
 """Whole seconds from the rows of several load processes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinchpoint import histograms
@@ -68,6 +68,7 @@ def test_the_collectors_rows_stand_beside_their_second() -> None:
     assert second.before["t_s"] == START_S + 0.75
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.lists(st.integers(1, 10_000), min_size=1, max_size=30), min_size=1, max_size=6))
 def test_a_total_is_the_sum_of_its_seconds(latencies_ms: list[list[int]]) -> None:
     """Merged second by second, percentiles and means are those of all values, within the histogram's precision."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinchpoint.errors import UsageError
@@ -176,6 +176,7 @@ def test_tanks_own_texts_are_understood() -> None:
     assert parse_criterion("time(1s500ms,30s)").limit_ms == 1500.0
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.sampled_from(READERS), st.text(alphabet='0123456789smhxp%(),:;<>=.{}"/ abcdefilnortu_\t\né', max_size=40))
 def test_no_text_is_more_than_an_error(read: Read, text: str) -> None:
     """Garbage is refused with a caret inside the text, or it means something that has one spelling."""
@@ -200,6 +201,7 @@ STAGES = st.one_of(
 )
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.lists(STAGES, min_size=1, max_size=5).map(",".join))
 def test_a_profile_survives_its_own_spelling(text: str) -> None:
     """Text, profile, text, profile: the same; the mean times the length is the sum of the stages' areas."""
@@ -211,6 +213,7 @@ def test_a_profile_survives_its_own_spelling(text: str) -> None:
     assert sum(b - a for a, b in profile.slices(2.0, 5.0)) == pytest.approx(profile.seconds)
 
 
+@settings(deadline=None, max_examples=100)
 @given(
     st.sampled_from(["avg", "min", "max", "med", "p(99.9)", "http_reqs:count", "dropped_iterations:rate"]),
     st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinchpoint.clientstats import client_figures
@@ -138,6 +138,7 @@ CLIENT += [
 KINDS = [GOOD, BAD_ANSWERS, SLOW, {"scheduled": 10}, {"ok_ms": [5.0], "errors": {"timeout": 3}}]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.sampled_from(CLIENT), st.integers(1, 6), st.lists(st.sampled_from(KINDS), min_size=1, max_size=12))
 def test_no_criterion_fires_before_its_window_is_full_or_in_a_good_second(
     text: str, window: int, kinds: list[dict[str, Any]]
