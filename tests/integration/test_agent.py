@@ -1,6 +1,7 @@
 """`pinchpoint agent` as a process: one run at a time, any number in turn, and nothing that outlives it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from pinchpoint.commands.afar import Afar
+from pinchpoint.commands.config import RunConfig
 from pinchpoint.links import Link, LinkError, connect
 from pinchpoint.monitoring.injection import probe_environment
 from pinchpoint.monitoring.remote import RemoteSampler
@@ -145,6 +148,8 @@ def test_a_killed_agents_server_goes_with_it(tmp_path: Path) -> None:
         one.process.kill()
         one.process.wait()
         until(lambda: not any(process.is_running() for process in started))
+        for folder in folders_of(one.process.pid):
+            shutil.rmtree(folder)  # the next agent would do it
 
 
 def test_a_server_that_runs_already_outlives_its_agent(tmp_path: Path) -> None:
@@ -163,6 +168,23 @@ def test_a_server_that_runs_already_outlives_its_agent(tmp_path: Path) -> None:
             assert http_status(f"http://127.0.0.1:{port}/") == 200
         finally:
             server.kill()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate with")
+def test_a_line_can_be_encrypted(tmp_path: Path) -> None:
+    """A run that believes the certificate is let in."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=server"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    sleeper = (sys.executable, "-c", "import time; time.sleep(60)")
+    with agent(tmp_path, "--tls-cert", str(certificate), "--tls-key", str(key), "--", *sleeper) as one:
+        until(lambda: "agent on" in one.said())
+        afar = Afar(RunConfig(agent=f"127.0.0.1:{one.port}", token=TOKEN, tls_ca=certificate))
+        try:
+            assert afar.alive()
+        finally:
+            afar.close()
 
 
 @pytest.mark.parametrize(
