@@ -181,3 +181,21 @@ def test_a_step_that_was_disturbed_by_us_is_tried_again() -> None:
 
     assert [step["phase"] for step in steps].count("void") == 1
     assert steps[void]["offered_rps"] == steps[void + 1]["offered_rps"]
+
+
+def test_a_long_warm_up_ends_when_there_is_nothing_left_to_warm() -> None:
+    """Slices that look alike: two of four are enough; a short warm-up is one."""
+    for budget_s, slices in ((90.0, 1), (600.0, 2)):
+        _, session, _ = simulated.search(Server(20, 0.04), budget_s=budget_s)
+        phases = [event["data"]["phase"] for event in session.events if event["kind"] == "step"]
+        assert phases.count("warmup") == slices
+
+
+def test_an_early_load_is_held_again_when_there_is_time() -> None:
+    """With ten minutes the search ends by itself: the last trial is one of the ramp's loads."""
+    _, session, used_s = simulated.search(Server(20, 0.04), budget_s=600.0)
+    steps = [event["data"] for event in session.events if event["kind"] == "step"]
+    searched = [step for step in steps if step["phase"] == "search"]
+
+    assert used_s <= 600.0
+    assert searched[-1]["offered_rps"] in {step["offered_rps"] for step in steps if step["phase"] == "ramp"}

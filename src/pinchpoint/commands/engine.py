@@ -30,6 +30,13 @@ SLOWEST_FACTOR = 3.0
 MOST_USERS = 5_000
 NEAR = 0.9
 """A forwarding rate so far below a load that held comes from a collapse, or from a disturbed step."""
+MOST_SLICES = 4
+SHORTEST_SLICE_S = 4.0
+"""A warm-up long enough is held in slices of at least this, and ends when it has nothing left to warm."""
+ALIKE = 1.2
+"""p90 of one slice over the next one's: above, the app is still getting faster."""
+DRIFT_SHARE = 0.7
+"""Of the limit, at most: the load that is held again at the end, to see whether the app is still the one it was."""
 MOST_VOIDS = 4
 """A load that was voided this often is not tried again."""
 Outcome = Literal["failure-found", "out-of-time", "highest-load", "target-died"]
@@ -85,7 +92,7 @@ class Engine:
         self.progress.note(f"target ready after {seconds:.1f} s at {session.plan.base_url}")
         session.start_generator(self.plan.boot_s)
         try:
-            self._hold("warmup", self._low_load(), self.plan.warmup_s)
+            self._warm_up()
             if self.after_warmup is not None:
                 self.after_warmup()
             if self._last is not None:
@@ -96,13 +103,26 @@ class Engine:
             raise TargetError(f"before a baseline was measured, {error}") from None
         return self._measure()
 
+    def _warm_up(self) -> None:
+        """Hold the low load until two slices in a row look alike, for the phase's whole time at most."""
+        slices = min(MOST_SLICES, max(1, int(self.plan.warmup_s / SHORTEST_SLICE_S)))
+        before = None
+        for _ in range(slices):
+            self._hold("warmup", self._low_load(), self.plan.warmup_s / slices)
+            latency = self._last.window.latency if self._last is not None else None
+            if latency is not None and before is not None and before <= latency.p90 * ALIKE:
+                return
+            before = None if latency is None else latency.p90
+        if slices > 1:
+            self._stepper.note("the app was still getting faster when the warm-up's time was over")
+
     def _baseline(self) -> Held:
         """Hold the low load; twice for a slow app that was still busy with what clients of the warm-up gave up on."""
         low = self._low_load()
         seconds = self._long_enough(self.plan.baseline_s, low)
         held = self._hold("baseline", low, seconds)
         again = not held.judgement.passed and self._open_model and low < BASELINE_RPS
-        if again and self._left_s() > seconds + self.plan.reserve_s:
+        if held.void is not None or (again and self._left_s() > seconds + self.plan.reserve_s):
             held = self._hold("baseline", low, seconds)
         return held
 
@@ -151,6 +171,7 @@ class Engine:
             ask = self._next()
             upper = self._bounds()[1]
             if ask is None:
+                self._hold_again()
                 return self._why(upper)
             held = self._hold(ask.phase, ask.load, ask.seconds)
             if held.void is None:
@@ -160,6 +181,21 @@ class Engine:
             if voids > MOST_VOIDS:
                 self._stepper.note("the load generator was disturbed again and again; the search ends here")
                 return "out-of-time" if upper is None else "failure-found"
+
+    def _hold_again(self) -> None:
+        """Try an early load once more where time is left: what a run changed in the app is a drift (METHOD §1.2)."""
+        lower = self._bounds()[0]
+        if not self._open_model or lower is None or self._search.stopped != "width":
+            return
+        early = [each for each in self._measured if each.passed and each.load <= DRIFT_SHARE * lower]
+        if not early:
+            return
+        load = max(each.load for each in early)
+        seconds = self._search.seconds(load, self._search.ramp_s)
+        if self._left_s() - self.plan.reserve_s >= seconds + OVERHEAD_S:
+            held = self._hold("search", load, seconds)
+            if held.void is None:
+                self._count(held)
 
     def _next(self) -> Ask | None:
         upper = self._bounds()[1]

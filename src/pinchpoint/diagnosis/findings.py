@@ -2,6 +2,7 @@
 
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.memory import MEMORY_HORIZON_S
+from pinchpoint.diagnosis.steps import CAPACITY_PHASES, load_of
 from pinchpoint.diagnosis.words import duration, ms, size
 from pinchpoint.measures import Step
 from pinchpoint.records import Finding, Verdict
@@ -15,6 +16,9 @@ MANY_CALLS = 10.0
 COLLAPSE = 0.9
 """Goodput under overload over the plateau: below, the app collapses instead of levelling off (METHOD §1.1)."""
 
+DRIFTED, DRIFTED_MS = 1.5, 5.0
+"""Median latency of an early load held again at the end, over the first time; and the least difference that counts."""
+
 STALL_MS = 100.0
 """A loop that stood still this long at low load holds up every other request."""
 
@@ -24,7 +28,19 @@ MIN_SHARED_RPS = 5.0
 
 def findings(facts: Facts, verdict: Verdict) -> list[Finding]:
     """List what else is wrong."""
-    makers = (_deaths, _leak, _collapse, _stall, _imbalance, _many_calls, _timeouts, _overflows, _errors, _inversions)
+    makers = (
+        _deaths,
+        _leak,
+        _collapse,
+        _drift,
+        _stall,
+        _imbalance,
+        _many_calls,
+        _timeouts,
+        _overflows,
+        _errors,
+        _inversions,
+    )
     return [found for maker in makers if (found := maker(facts, verdict)) is not None]
 
 
@@ -48,10 +64,27 @@ def _collapse(facts: Facts, _verdict: Verdict) -> Finding | None:
     if not plateau or not facts.ladder.overload:
         return None
     worst = min(step.goodput_rps for step in facts.ladder.overload)
+    if facts.capacity.collapse_ratio is not None:
+        worst = facts.capacity.collapse_ratio * plateau  # without seconds that somebody else took
     if worst >= COLLAPSE * plateau:
         return None
     text = f"under overload goodput falls to {worst / plateau:.0%} of what the app can serve"
     return Finding("collapse", text, worst / plateau, "share")
+
+
+def _drift(facts: Facts, _verdict: Verdict) -> Finding | None:
+    """Compare an early load with the same one at the end of the search."""
+    counted = [step for step in facts.steps if step.phase in CAPACITY_PHASES and step.latency_ms is not None]
+    last = max((step for step in counted if step.phase == "search"), key=lambda step: step.index, default=None)
+    before = [step for step in counted if last is not None and load_of(step) == load_of(last) and step.phase == "ramp"]
+    if last is None or not before or last.latency_ms is None or before[0].latency_ms is None or last.disturbed:
+        return None
+    ratio = last.latency_ms.p50 / max(before[0].latency_ms.p50, 1e-3)
+    if ratio < DRIFTED or last.latency_ms.p50 - before[0].latency_ms.p50 < DRIFTED_MS:
+        return None
+    rate = f"{load_of(last):.0f}/s"
+    text = f"the app slowed down during the run: at {rate} the median latency became {ratio:.1f} times as long"
+    return Finding("drift", text, ratio, "ratio")
 
 
 def _stall(facts: Facts, verdict: Verdict) -> Finding | None:
