@@ -142,8 +142,8 @@ def _number(text: str) -> int | float | None:
 
 def _check(config: RunConfig, knob: Knob) -> None:
     """Refuse a knob that would change nothing: every row of the table would measure the same."""
-    if config.pid is not None:
-        raise UsageError("a sweep starts the server anew for each value; leave out --pid")
+    if config.runs_already:
+        raise UsageError("a sweep starts the server anew for each value; leave out --pid and --agent")
     if knob.variable is not None:
         if knob.variable in config.env:
             raise UsageError(f"--env sets {knob.variable} as well; leave it to the sweep")
