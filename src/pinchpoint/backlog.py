@@ -126,8 +126,8 @@ class Backlog:
     @property
     def lost(self) -> float:
         """Share of the arrivals that came to a queue which only grew, and would have waited forever; 0..1."""
-        if not self.grows or not self.scheduled:
-            return 0.0
+        if not self.scheduled or not self.grows:
+            return 0.0  # in the users model nothing is scheduled
         excess = self.end if self.growth is None else min(self.growth, self.end)
         return min(1.0, excess / (self.scheduled if self.growth is None else max(self.grown_in, 1)))
 
