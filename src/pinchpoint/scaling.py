@@ -27,6 +27,7 @@ FEWEST_VALUES = 3
 PEAK_MARGIN = 1.5
 """The peak N* is reported when the runs go 1.5 times as far: in simulation N* was right from there on, and off by a
 factor of 1,000 from less (METHOD §1.5)."""
+COARSE = "the limits were found only coarsely"
 SMALLEST_ERROR = 1e-3
 """No two runs agree better than 0.1 %: below that, one law fitting closer than another means nothing."""
 _NORMAL_975 = 1.959964
@@ -114,12 +115,13 @@ class Ratio:
     ci: Interval | None
 
 
-def fit_scaling(runs: Runs, seed: int = SEED) -> Scaling:
+def fit_scaling(runs: Runs, seed: int = SEED, *, exact: bool = True) -> Scaling:
     """Fit both laws and say which one is better, by the corrected Akaike criterion (AICc) of relative residuals.
 
     AICc asks whether the third coefficient of the USL earns its place, which a plain sum of squares cannot (it always
     prefers more coefficients); it needs six runs. With fewer the USL is shown and the warnings say so. Rates that are
-    not above 0 are left out.
+    not above 0 are left out. `exact` is False where limits were found only coarsely: runs that try the same loads then
+    agree by that alone, so their scatter says nothing about the coefficients.
     """
     clean = {n: sorted(x for x in rates if x > 0) for n, rates in sorted(runs.items()) if n > 0}
     clean = {n: rates for n, rates in clean.items() if rates}
@@ -133,11 +135,18 @@ def fit_scaling(runs: Runs, seed: int = SEED) -> Scaling:
         if value is not None
     }
     law: Law = "ceilings" if len(aicc) > 1 and aicc["ceilings"] <= aicc["usl"] else "usl"
-    noise = pooled_noise(clean)
+    noise = pooled_noise(clean) if exact else None
     ci = _usl_intervals(clean, usl, noise, seed) if noise is not None else {}
     n_star, warnings = _peak(usl, ci, max(clean)) if law == "usl" else (None, ())
     return Scaling(
-        law, usl, ceilings, ci, aicc, n_star, (min(clean), max(clean)), (*_warnings(clean, aicc, noise), *warnings)
+        law,
+        usl,
+        ceilings,
+        ci,
+        aicc,
+        n_star,
+        (min(clean), max(clean)),
+        (*_warnings(clean, aicc, noise, exact=exact), *warnings),
     )
 
 
@@ -244,7 +253,7 @@ def _peak(usl: Usl, ci: Mapping[str, Interval], largest: float) -> tuple[float |
     if math.isinf(usl.peak):
         return None, ()
     if "k" not in ci:
-        return None, ("no peak is named: no value was run twice, so nothing tells coherency from noise",)
+        return None, ("no peak is named: nothing tells coherency from noise",)
     if ci["k"][0] <= 0:
         return None, ("no peak is named: the coherency coefficient may as well be 0",)
     if largest < PEAK_MARGIN * usl.peak:
@@ -252,14 +261,14 @@ def _peak(usl: Usl, ci: Mapping[str, Interval], largest: float) -> tuple[float |
     return usl.peak, ()
 
 
-def _warnings(runs: Runs, aicc: Mapping[str, float], noise: Noise | None) -> tuple[str, ...]:
+def _warnings(runs: Runs, aicc: Mapping[str, float], noise: Noise | None, *, exact: bool) -> tuple[str, ...]:
     said = []
     if len(runs) == FEWEST_VALUES:
         said.append("three values are the fewest that a law can be fitted to: it retells them, and proves nothing")
     if len(aicc) < 2:  # noqa: PLR2004 - both laws
         said.append("too few runs to tell which law fits better; the USL is shown")
     if noise is None:
-        said.append("no value was run twice: the coefficients have no intervals")
+        said.append("the coefficients have no intervals: " + ("no value was run twice" if exact else COARSE))
     return tuple(said)
 
 

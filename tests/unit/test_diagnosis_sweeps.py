@@ -108,7 +108,7 @@ def test_limits_found_coarsely_are_not_held_apart() -> None:
     choice = chosen(Measured(1, (80.0,) * 3, resolution=2.0), Measured(2, (120.0,) * 3, resolution=1.04))
 
     assert choice.value == 1
-    assert "2 cannot be told from it (+50 % [-25, 50])" in choice.reason
+    assert "2 cannot be told from it (+50 % [-25, 56])" in choice.reason
     assert chosen(Measured(1, (80.0,) * 3, resolution=1.3), Measured(2, (120.0,) * 3, resolution=2.0)).value == 2
 
 

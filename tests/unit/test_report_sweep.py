@@ -68,7 +68,7 @@ def test_the_table_fits_80_columns(tmp_path: Path) -> None:
 
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "pool/tokens" in text
-    assert re.search(r"3 +236/s +\[23\d, 239\]", text)
+    assert re.search(r"3 +236/s +\[23\d, 246\]", text)
 
 
 def test_runs_that_do_not_count_are_listed_with_their_reason(tmp_path: Path) -> None:

@@ -119,6 +119,8 @@ def test_the_peak_needs_repeats_distance_and_a_real_coherency() -> None:
     assert (alone.n_star, dict(alone.ci)) == (None, {})
     assert any("no value was run twice" in warning for warning in alone.warnings)
     assert fit_scaling(noisy(truth, far, 2, 0.4, 1)).n_star is None
+    coarse = fit_scaling(noisy(truth, far, 3, 0.01, 1), exact=False)
+    assert (coarse.n_star, dict(coarse.ci)) == (None, {})
 
 
 def test_the_better_law_is_named() -> None:

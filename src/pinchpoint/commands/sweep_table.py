@@ -136,7 +136,7 @@ def sweep_table(config: RunConfig, knob: Knob, repeats: int, trials: Sequence[Tr
         "cpus": _cpus(config),
         "best": _best(knob, choice, rows) if choice is not None else None,
         "gains": [_gain(one) for one in gains(measured)],
-        "scaling": _scaling(fit_scaling(_runs(measured))) if knob.scales else None,
+        "scaling": _scaling(_fitted(measured)) if knob.scales else None,
         "notes": _notes(trials, comparison),
         "rows": rows,
     }
@@ -157,8 +157,9 @@ def _measured(value: Value, trials: Iterable[Trial]) -> Measured:
     )
 
 
-def _runs(measured: Sequence[Measured]) -> dict[float, tuple[float, ...]]:
-    return {float(one.value): one.rates for one in measured}
+def _fitted(measured: Sequence[Measured]) -> Scaling:
+    exact = all(one.resolution <= 1 + TIE for one in measured)
+    return fit_scaling({float(one.value): one.rates for one in measured}, exact=exact)
 
 
 def _row(knob: Knob, measured: Measured, comparison: Comparison, trials: Sequence[Trial]) -> dict[str, Any]:

@@ -75,10 +75,10 @@ class Comparison:
         """Return what `end` brings over `start`."""
         found = ratio(end.rates, start.rates, self.noise, self._seed)
         coarse = max(start.resolution, end.resolution) > 1 + TIE
-        if coarse:
-            # The limit of either may lie anywhere up to its lowest load that broke, however well the runs agree.
+        if coarse or found.ci is not None:
+            # Runs that try the same loads agree by that alone: the limit of each may lie anywhere up to what broke.
             low, high = found.ci or (found.value, found.value)
-            found = Ratio(found.value, (low / _exact(start.resolution), high * _exact(end.resolution)))
+            found = Ratio(found.value, (low / start.resolution, high * end.resolution))
         return Gain(start.value, end.value, found.value, found.ci, coarse, self._side(found, start, end))
 
     @staticmethod
@@ -91,10 +91,10 @@ class Comparison:
         return "below" if high < 1 - margin and end.reached else "level"
 
     def interval(self, one: Measured) -> Interval | None:
-        """Return the 95 % interval of a value's rate, up to what broke where the limit was found only coarsely."""
+        """Return the 95 % interval of a value's rate: noise, and how closely the limit was found."""
         interval = rate_interval(one.rates, self.noise, self._seed)
-        if not one.rates or one.resolution <= 1 + TIE:
-            return interval
+        if not one.rates or (interval is None and one.resolution <= 1 + TIE):
+            return None
         low, high = interval or (mean_rate(one.rates),) * 2
         return low, high * one.resolution
 
@@ -130,10 +130,6 @@ def choose(measured: Sequence[Measured], name: Callable[[Value], str] = str, see
         still_rises=still_rises,
         reason=f"{name(chosen.value)}: {'; '.join(parts)}",
     )
-
-
-def _exact(resolution: float) -> float:
-    return resolution if resolution > 1 + TIE else 1.0
 
 
 def gains(measured: Sequence[Measured], seed: int = SEED) -> list[Gain]:
