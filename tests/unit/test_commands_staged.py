@@ -289,3 +289,14 @@ def test_a_budget_is_as_long_as_the_stages_need() -> None:
         read_limits("rate", None, [], ["limit(1m)"], "poisson", None)
     with pytest.raises(UsageError, match="--arrivals"):
         read_limits("rate", None, [], [], "random", None)
+
+
+def test_what_is_in_flight_may_grow_with_the_load() -> None:
+    """From 50 to 100 rps, twice as many in flight is the same latency (Little); four times as many is a queue."""
+    staged, _ = build("10s:100")
+    staged._begun_s = START_S
+    staged._backlog = {START_S + 5.0: 12, START_S + 10.0: 24}
+    assert staged._queue(START_S, START_S + 10.0, 300).grows is False
+
+    staged._backlog[START_S + 10.0] = 48
+    assert staged._queue(START_S, START_S + 10.0, 300).grows is True

@@ -76,6 +76,16 @@ def test_a_second_without_answers_breaks_every_client_criterion(text: str) -> No
     assert fires(text, [digest(index) for index in range(count)], users=10) == ((59, 59) if "limit" in text else None)
 
 
+def test_a_failure_is_never_fast() -> None:
+    """A second with failures alone is slow; where something succeeded, the successes say how fast."""
+    failed, mixed = {"errors": {"500": 5}}, {"ok_ms": [5.0], "errors": {"500": 5}}
+
+    assert fires("time(1s,2s)", rows_of(failed, failed)) == (0, 1)
+    assert fires("quantile(50,1s,2s)", rows_of(failed, failed)) == (0, 1)
+    assert fires("total_time(1s,60%,2s)", rows_of(mixed, mixed)) == (0, 1)
+    assert fires("time(1s,2s)", rows_of(mixed, mixed)) is None
+
+
 def test_a_second_that_was_not_measured_begins_the_window_anew() -> None:
     """The generator reported nothing: neither good nor bad."""
     rows = [row for index, row in enumerate(rows_of(SLOW, SLOW, SLOW, SLOW, SLOW)) if index != 2]
