@@ -180,6 +180,7 @@ class _GeneratorData(TypedDict):
     load_cpus: list[int] | None
     server_cpus: list[int] | None
     reason: str
+    remote: NotRequired[int]
 
 
 _DATA: dict[str, Any] = {

@@ -297,6 +297,8 @@ def test_a_generator_that_grew_on_its_own_cores_can_do_more_than_was_calibrated(
     [
         (Split(1, (1,), (0,)), "server on CPU 0, load on CPU 1 with 1 process"),
         (Split(2, (0, 1), (0,)), "server on CPU 0, load on CPUs 0,1 with 2 processes; they shared cores"),
+        (Split(3, (1,), (0,), "", 2), "server on CPU 0, load on CPU 1 with 1 process, and 2 on other hosts"),
+        (Split(2, (1,), (0,), "", 2), "server on CPU 0, load from 2 processes on other hosts"),
         (Split(1, None, None), "server on any CPU, load on any CPU with 1 process; they shared cores"),
     ],
 )

@@ -121,7 +121,7 @@ class Escalation:
         reasons.append(f"a load process was added ({local + 1} now)")
         self._before = held
         told = f"{why} while the server was not full: {' and '.join(reasons)}"
-        self.session.tell_split(local + 1, self._load_cpus, told)
+        self.session.tell_split(len(generator.workers), self._load_cpus, told)
         return told
 
     def _step(self, held: Held) -> Step:

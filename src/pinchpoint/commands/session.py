@@ -266,7 +266,7 @@ class Session:
         remote = len(self._remote_workers(self.generator)) if self.generator is not None else 0
         data = {"processes": processes, "load_cpus": load, "server_cpus": server, "reason": reason}
         self.event("generator", **data, **({"remote": remote} if remote else {}))
-        self.say(split_told(processes, load, server))
+        self.say(split_told(processes, load, server, remote))
 
     def check(self) -> None:
         """Raise when something the measurement rests on is gone.

@@ -58,19 +58,23 @@ def calibration_gate(judged: Judged, around: Surroundings) -> Gate:
     most = found.answered_rps or found.max_rps
     if not most:
         return missing("calibration", "share", found.reason or "not measured")
-    if split is not None and split.processes > found.processes and not shared(split):
-        most *= split.processes / found.processes  # grown since
+    scaled = split is not None and split.processes > found.processes and not shared(split)
+    if split is not None and scaled:
+        most *= split.processes / found.processes  # grown since, or helped by other hosts
     reached = max((step.goodput_rps for step in judged.held), default=judged.limit.goodput_rps)
     value = reached / most
     status = high_is_bad(value, CALIBRATION_WARN, CALIBRATION_FAIL)
     if judged.exonerated:
         status = softened("ok" if status == "warn" else status, exonerated=True)
     text = f"the capacity is {value:.0%} of what this generator does with this load against a server that does nothing"
-    return Gate("calibration", status, value, CALIBRATION_FAIL, "share", f"{text} ({rps(most)})")
+    told = f"{rps(most)}, scaled to {split.processes} processes" if split is not None and scaled else rps(most)
+    return Gate("calibration", status, value, CALIBRATION_FAIL, "share", f"{text} ({told})")
 
 
 def shared(split: Split) -> bool:
     """Tell whether load and server may run on the same cores."""
+    if split.remote >= split.processes:
+        return False
     if split.load_cpus is None or split.server_cpus is None:
         return True
     return bool({*split.load_cpus} & {*split.server_cpus})
@@ -81,7 +85,7 @@ def cores_gate(around: Surroundings) -> Gate:
     split = around.split
     if split is None:
         return missing("cores", "processes")
-    text = split_told(split.processes, split.load_cpus, split.server_cpus)
+    text = split_told(split.processes, split.load_cpus, split.server_cpus, split.remote)
     text += "; they shared cores" if shared(split) else ""
     text += "".join(f"; {reason}" for reason in around.changes)
     return Gate("cores", "ok", float(split.processes), None, "processes", text)
@@ -139,10 +143,19 @@ def cpus_told(cpus: Sequence[int] | None) -> str:
     return f"{'CPU' if len(cpus) == 1 else 'CPUs'} {','.join(str(cpu) for cpu in sorted(cpus))}"
 
 
-def split_told(processes: int, load_cpus: Sequence[int] | None, server_cpus: Sequence[int] | None) -> str:
-    """Say who runs where."""
-    workers = "1 process" if processes == 1 else f"{processes} processes"
-    return f"server on {cpus_told(server_cpus)}, load on {cpus_told(load_cpus)} with {workers}"
+def split_told(
+    processes: int, load_cpus: Sequence[int] | None, server_cpus: Sequence[int] | None, remote: int = 0
+) -> str:
+    """Say who runs where; `remote` of the load processes are on other hosts."""
+    server = f"server on {cpus_told(server_cpus)}"
+    if remote >= processes:
+        return f"{server}, load from {_processes(processes)} on other hosts"
+    told = f"{server}, load on {cpus_told(load_cpus)} with {_processes(processes - remote)}"
+    return f"{told}, and {remote} on other hosts" if remote else told
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _errors(judged: Judged, kind: str) -> int:

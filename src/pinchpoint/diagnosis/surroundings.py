@@ -31,6 +31,8 @@ class Split:
     load_cpus: tuple[int, ...] | None
     server_cpus: tuple[int, ...] | None
     reason: str = ""
+    remote: int = 0
+    """Load processes on other hosts, of `processes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def _split(data: dict[str, Any]) -> Split | None:
         load_cpus=None if load is None else tuple(load),
         server_cpus=None if server is None else tuple(server),
         reason=str(data.get("reason") or ""),
+        remote=int(data.get("remote") or 0),
     )
 
 
