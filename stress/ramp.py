@@ -103,7 +103,7 @@ def judge(window: ClientWindow, slo: Slo, queue: Backlog | None) -> Judgement:
     if queue is not None and queued:
         plateau = ", and growing: goodput has reached a plateau" if not window.figures.empty_seconds else ""
         text = f"{queue.end} of {queue.scheduled} arrivals were still unserved at the end{plateau}"
-        found.append((text, queue.clear or (queue.even and queue.lost > GROSS_BACKLOG_SHARE)))
+        found.append((text, queue.clear or (queue.growth is None and queue.lost > GROSS_BACKLOG_SHARE)))
     found += [(said, False) for limit in slo.thresholds if (said := limit.breach(window)) is not None]
     breaches = [each for each in found if each is not None]
     return Judgement([text for text, _ in breaches], any(gross for _, gross in breaches), queued)
