@@ -10,4 +10,4 @@ ensure_venv dev
 scripts/typetree
 MYPYPATH=build/typing .venv/bin/mypy -p pinchpoint
 MYPYPATH=build/typing:tests .venv/bin/mypy --explicit-package-bases tests
-MYPYPATH=build/typing:scripts/bench .venv/bin/mypy scripts/bench/*.py
+MYPYPATH=build/typing:scripts/bench:tests .venv/bin/mypy scripts/bench/*.py

@@ -25,6 +25,9 @@ OVERHEAD_S = 0.5
 DOUBTED = 0.97
 """Of a load that held: a queue that is served more slowly than that is a collapse or a disturbance."""
 
+LAST_DOUBT = 2
+"""Misses of the lightest load that a third trial may still clear."""
+
 MOST_REPEATS = 5
 """A load that is still undecided after this many trials is nobody's bound."""
 
@@ -210,12 +213,15 @@ class Search:
         Either the app collapses, and will do so again, or somebody else had the machine.
         """
         there = [each for each in trials if each.load == upper]
+        clear = any(each.gross or each.queued for each in there)
+        if lower is None and len(there) == LAST_DOUBT and not clear and goal.name == "slo" and upper is not None:
+            return self._ask(upper, "ramp", goal)  # going down by a quarter costs more than a third look
         if lower is None or upper is None or not there:
             return None
         first = there[0]
         slow = first.queued and (first.forwarding_rps is None or first.forwarding_rps < DOUBTED * lower)
         # After a ramp's step that no queue explains, a whole octave hangs on two misses that may be chance.
-        chance = upper >= lower * RAMP_FACTOR / 1.1 and not any(each.gross or each.queued for each in there)
+        chance = upper >= lower * RAMP_FACTOR / 1.1 and not clear
         if len(there) > (2 if chance else 1) or not (slow or (chance and goal.name == "slo")):
             return None
         short = there[0].seconds < goal.trial_s - OVERHEAD_S

@@ -287,7 +287,7 @@ def search(
         session,  # type: ignore[arg-type]
         make_plan(budget_s, profile=profile),
         Slo(500.0, 0.01),
-        Watcher(session),  # type: ignore[arg-type]
+        Watcher(session),
         profiler if profile else None,
         sleep=world.sleep,
         voids=voids,
