@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pinchpoint import histograms
 from pinchpoint.clientstats import client_figures
 from pinchpoint.commands.config import RunConfig
 from pinchpoint.commands.load_workers import Recruit, enlist, gathered
@@ -143,7 +144,7 @@ def generating(spec: GeneratorSpec, recruits: list[Recruit]) -> Iterator[Generat
 
 
 def hold(load: Generator, rate_rps: float, seconds: float) -> tuple[list[DigestRow], float]:
-    """Hold a level, drain; return its rows and when it began."""
+    """Hold a level, drain; return its rows, those of draining included, and when it began."""
     segment, at_s = load.segment("rate", seconds, rate_rps=rate_rps, spacing="even")
     rows: list[DigestRow] = []
     while time.monotonic() < at_s + seconds:
@@ -155,7 +156,7 @@ def hold(load: Generator, rate_rps: float, seconds: float) -> tuple[list[DigestR
     while len([row for row in rows if row["segment"] > segment]) < load.parts and time.monotonic() < deadline_s:
         time.sleep(0.02)
         rows += load.rows()
-    return [row for row in rows if row["segment"] == segment], at_s
+    return [row for row in rows if row["segment"] in {segment, segment + 1}], at_s
 
 
 def remote(load: Generator) -> list[RemoteWorker]:
@@ -191,6 +192,9 @@ def test_three_workers_share_one_schedule_until_two_die(
         assert {path: abs(count - 40) <= 1 for path, count in seen.items()} == {f"/{name}": True for name in NAMES}
         figures = client_figures(rows, at_s, at_s + 3).figures
         assert (figures.scheduled, figures.ok, figures.failed, figures.processes) == (120, 120, 0, 3)
+        merged = histograms.merge(entry["latency_ok"] for row in rows for entry in row["names"].values())
+        assert merged is not None
+        assert merged.get_total_count() == 120
         assert {row.get("host") for row in rows} == {None, recruits[0].hello.host}
 
         # Their clocks: known within the error, and a level starts at the same instant on all.
