@@ -116,7 +116,7 @@ class Backlog:
     def noticed(self) -> float:
         """Growth that bursts alone hardly ever leave behind."""
         bursts = max(GROWTH_SHARE * self.grown_in, math.sqrt(BURST_FACTOR * self.grown_in), FLOOR)
-        return bursts + WAVERING * math.sqrt(self.level)
+        return bursts + WAVERING * math.sqrt(max(0, self.level))
 
     @property
     def share(self) -> float:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinchpoint.statistics import plateau, ratio_estimate, theil_sen, utilisation_ceiling, wilson
+from pinchpoint.statistics import is_steady, mser, plateau, ratio_estimate, theil_sen, utilisation_ceiling, wilson
 
 RATES = [200.0, 500, 1000, 2000, 4000, 6000]
 DEMANDS_US = [297.0, 252, 221, 165, 138, 121]
@@ -143,3 +143,21 @@ def test_more_successes_than_trials_are_refused() -> None:
     """A caller's mistake is named."""
     with pytest.raises(ValueError, match="3 successes of 2 trials"):
         wilson(3, 2)
+
+
+def test_a_warm_up_is_cut_and_a_steady_series_is_not() -> None:
+    """MSER-5: 20 slow seconds of 100 are dropped; a constant level loses nothing; a series too short says nothing."""
+    wave = [3.0, 1.0, 2.0, 0.0, 4.0]
+    assert mser([50.0] * 20 + [100.0 + wave[k % 5] for k in range(80)]) == 20
+    assert mser([100.0 + wave[k % 5] for k in range(40)]) == 0
+    assert mser([1.0] * 10) is None
+
+
+def test_steady_is_neither_warming_up_nor_drifting() -> None:
+    """A level with noise is steady, a slope of a third is not, and of a few seconds nobody knows."""
+    noise = [1.0, -2.0, 0.5, 1.5, -1.0, 0.0, 2.0, -1.5]
+    level = [100.0 + noise[k % 8] for k in range(24)]
+
+    assert is_steady(level) is True
+    assert is_steady([value + 1.5 * k for k, value in enumerate(level)]) is False
+    assert is_steady(level[:7]) is None

@@ -171,7 +171,7 @@ class Stepper:
         return replace(held, drained=self._drained(generator, held, patience_s(), f"{load:.3g} {unit}"), void=void)
 
     def _judged(self, load: float, seconds: float, rows: list[DigestRow], window: ClientWindow) -> Held:
-        queue = backlog(rows)
+        queue = backlog(rows) if self.open_model else Backlog(0, 0, 0)  # users wait for their answers: no queue
         judgement = judge(window, self.slo, queue if self.open_model else None)
         found = outcome(rows, queue, Limits(self.slo.p95_ms, self.slo.max_error_rate))
         served = typical_rps(served_while_queued(rows)) if self.open_model else None

@@ -63,21 +63,21 @@ def _length_s(step: Step) -> float:
 
 
 def goal_figures(found: GoalTrials, level: Saturation | None) -> GoalFigures:
-    """Return one goal's figures; nothing but the breaking goal is kept above what was served while a queue grew.
+    """Return one goal's figures; no throughput is above what was served while a queue grew.
 
-    An open load above the plateau cannot be sustained, however well a short trial at it went.
+    An open load above the plateau cannot be sustained, however well a short trial at it went: what a trial has not lost
+    yet stands in its queue.
     """
     lower, upper = found.bounds()
     throughput = None if lower is None else found.throughput(lower)
-    capped = level if found.goal.name != "breaking" else None
     return GoalFigures(
         name=found.goal.name,
         description=found.goal.description,
         loss_ratio=found.goal.loss_ratio,
         lower_rps=lower,
         upper_rps=upper,
-        throughput_rps=_capped(throughput, None if capped is None else capped.capacity),
-        ci_rps=None if lower is None else _interval(found, lower, upper, capped),
+        throughput_rps=_capped(throughput, None if level is None else level.capacity),
+        ci_rps=None if lower is None else _interval(found, lower, upper, level),
         trials=sum(1 for each in found.trials if each.load in {lower, upper}),
     )
 
