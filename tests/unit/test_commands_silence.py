@@ -18,7 +18,7 @@ def test_a_generator_that_takes_no_command_is_recorded_as_silent() -> None:
         raise MeasurementError("it did not take a command")
 
     session: Any = SimpleNamespace(
-        config=SimpleNamespace(model="rate"),
+        config=SimpleNamespace(model="rate", spacing="poisson"),
         generator=SimpleNamespace(segment=refuse),
         event=lambda kind, **data: events.append((kind, data)),
     )
