@@ -17,10 +17,13 @@ import pytest
 
 from pinchpoint.commands.afar import Afar
 from pinchpoint.commands.config import RunConfig
+from pinchpoint.commands.session import Session
+from pinchpoint.errors import TargetError
 from pinchpoint.links import Link, LinkError, connect
 from pinchpoint.monitoring.injection import probe_environment
 from pinchpoint.monitoring.remote import RemoteSampler
 from pinchpoint.readiness import free_port, http_status
+from pinchpoint.recording import read_lines
 
 TOKEN = "one that nobody guesses"
 DEADLINE_S = 30.0
@@ -123,6 +126,27 @@ def test_runs_are_served_one_at_a_time_and_one_after_the_other(tmp_path: Path) -
         with run_of(one, port) as (second, _):
             assert second.exit is None
             assert second.target["notes"] == ["the agent has started the server 2 times"]
+
+
+def test_a_session_sees_the_far_server_die(tmp_path: Path) -> None:
+    """As it sees one of its own die; until then rows are recorded."""
+    port, folder = free_port(), tmp_path / "run"
+    folder.mkdir()
+    with agent(tmp_path, "--port", str(port), "--", *UVICORN, "{port}") as one:
+        until(lambda: "agent on" in one.said())
+        config = RunConfig(url=f"http://127.0.0.1:{port}", agent=f"127.0.0.1:{one.port}", token=TOKEN)
+        with Session(config, folder) as session:
+            session.start_target(DEADLINE_S)
+            until(lambda: session.sampler is not None and session.sampler.latest)
+            session.check()
+            assert http_status(f"http://127.0.0.1:{port}/die") is None
+            assert isinstance(session.target, Afar)
+            until(lambda: session.target is not None and not session.target.alive())
+            with pytest.raises(TargetError, match="exited with code 3; its last words: going down"):
+                session.check()
+    kinds = [event["kind"] for event in read_lines(folder / "events.jsonl")]
+    assert {"target-start", "target-ready", "agent", "target-exit"} <= set(kinds)
+    assert len(list(read_lines(folder / "server.jsonl"))) >= 1
 
 
 def test_an_ended_agent_leaves_nothing(tmp_path: Path) -> None:
