@@ -165,6 +165,12 @@ def test_send_lag_is_held_against_service_time_and_threshold(lag_ms: float, expe
     assert lag_gate(held(client_send_lag_ms_p99=lag_ms), 500.0).status == expected
 
 
+def test_users_that_wake_together_only_warn() -> None:
+    """The latency of a closed load counts from the send."""
+    crowd = held(client_send_lag_ms_p99=75.0, model="users")
+    assert lag_gate(crowd, 500.0).status == "warn"
+
+
 def test_send_lag_may_be_a_twentieth_of_a_slow_service() -> None:
     """20 ms beside 400 ms change nothing."""
     slow = held(client_send_lag_ms_p99=20.0, client_service_ms_p50=400.0)

@@ -116,7 +116,7 @@ def _complaints(step: Step, slo_p95_ms: float | None, max_users: int | None) -> 
     yield f"a load process's event loop had no time to wait {busy:.0%} of the time" if full else None
     kept = stalled is not None and stalled >= generator.STALL_FAIL
     yield f"a load process was stopped, blocked or waiting for a core {stalled:.0%} of the time" if kept else None
-    late = lag is not None and lag >= generator.lag_limits(step, slo_p95_ms)[1]
+    late = step.model == "rate" and lag is not None and lag >= generator.lag_limits(step, slo_p95_ms)[1]
     yield f"requests left up to {lag:.0f} ms late although users were free" if late else None
     # A generator with time to spare starts less when users are still coming, or wait for a server that hides its limit.
     no_time = busy is None or busy >= generator.LOOP_WARN
