@@ -110,7 +110,7 @@ def configure(  # the one list of options; each is documented where it is declar
     ] = True,
     seed: Annotated[int, typer.Option(rich_help_panel=LOAD, help="Seed of the arrival schedule.")] = 1,
     requests: Annotated[
-        bool, typer.Option("--requests", rich_help_panel=LOAD, help="Log every request to requests-<k>.csv.")
+        bool, typer.Option("--requests", rich_help_panel=LOAD, help="Log every request to requests-K.csv.")
     ] = False,
     p95: Annotated[
         float, typer.Option(rich_help_panel=LIMITS, min=1, help="Limit on the 95th percentile, ms.")
@@ -195,7 +195,7 @@ def configure(  # the one list of options; each is documented where it is declar
             rich_help_panel=OUTPUT, min=0, max=65535, help="Serve Prometheus metrics during the run; 0: any free port."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(rich_help_panel=OUTPUT, help="Run folder; default runs/<id>.")] = None,
+    out: Annotated[Path | None, typer.Option(rich_help_panel=OUTPUT, help="Run folder; default: runs/ID.")] = None,
     force: Annotated[bool, typer.Option(rich_help_panel=OUTPUT, help="Overwrite a non-empty --out.")] = False,
     agent: Annotated[
         str | None,
