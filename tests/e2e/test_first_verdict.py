@@ -12,7 +12,7 @@ from pinchpoint.profiles.capture import py_spy_path
 from pinchpoint.recording import load_recording
 from pinchpoint.report.build import validate
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.alone
 DEADLINE_S = 110.0
 
 

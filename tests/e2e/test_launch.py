@@ -16,7 +16,7 @@ import pytest
 from pinchpoint.readiness import free_port, http_status
 from pinchpoint.report.build import validate
 
-pytestmark = [pytest.mark.load, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 DEADLINE_S = 60.0
 BUDGET = ("--budget", "20s", "--no-profile", "--get", "/", "--json")
 FLASK = """

@@ -10,8 +10,6 @@ import pytest
 
 from pinchpoint.report.build import validate
 
-pytestmark = pytest.mark.load
-
 # Eight at a time, 50 ms each: 160 requests/s.
 APP = """
 import asyncio

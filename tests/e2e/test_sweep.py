@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.load
 SUPPORT = Path(__file__).parents[1] / "support"
 DEADLINE_S = 100.0
 

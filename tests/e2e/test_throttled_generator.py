@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.load
 BUDGET = "25s"
 DEADLINE_S = 80.0
 BENCH = Path(__file__).resolve().parents[2] / "scripts" / "bench"
@@ -79,6 +78,7 @@ def test_a_slow_locust_file_is_the_limit(tmp_path: Path, work: str) -> None:
     assert (code, report["verdict"]["class"]) == (3, "generator"), report["verdict"]["summary"]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(100)
 def test_users_that_pause_are_no_limit_of_the_generator(tmp_path: Path) -> None:
     """A closed load of people who read their pages does not break the app, and nobody is to blame for that."""

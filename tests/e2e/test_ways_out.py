@@ -106,7 +106,6 @@ def one_sentence(err: str, *words: str) -> None:
         assert word in lines[0]
 
 
-@pytest.mark.load
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_writes_a_partial_report_and_exits_with_130(
     run: Callable[..., Run], number: signal.Signals
@@ -126,7 +125,6 @@ def test_an_interrupted_run_writes_a_partial_report_and_exits_with_130(
     one.assert_nothing_left()
 
 
-@pytest.mark.load
 def test_a_run_killed_with_9_leaves_a_readable_folder_and_no_process(run: Callable[..., Run]) -> None:
     """The children notice that their parent is gone; the report is rebuilt from what was recorded."""
     one = run("--budget", "60s", "--no-profile")
@@ -207,7 +205,6 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run: Callable[..., Run], word
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-@pytest.mark.load
 def test_a_full_disk_ends_the_run_with_one_sentence(run: Callable[..., Run], tmp_path: Path) -> None:
     """Exit code 3, the file that could not be written, and no process left."""
     disk = tmp_path / "disk"

@@ -20,7 +20,7 @@ from pinchpoint.commands.config import RunConfig
 from pinchpoint.processes import Command, start
 from pinchpoint.stress.answers import ANSWERS_VARIABLE, Answer, AnswerFile
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.alone
 LOGIN = Answer("POST", "/login", 200, b'{"token": "secret"}', (("content-type", "application/json"),))
 ITEM = Answer("GET", "/items/1", 200, b'{"id": 1}', (("content-type", "application/json"),))
 

@@ -18,6 +18,8 @@ from pinchpoint.processes import Command, start
 from pinchpoint.readiness import free_port, wait_http_ready
 from support.matrix import Cell, cells, read_tables, write_tables
 
+pytestmark = pytest.mark.alone
+
 ROUNDS = 8
 WITHIN = 0.05
 AGAIN = 3

@@ -28,8 +28,6 @@ from pinchpoint.rows import DigestRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 from pinchpoint.stress.remote import RemoteWorker
 
-pytestmark = pytest.mark.load
-
 TOKEN = "a token for tests only"
 AHEAD_S = 5000
 EDGE_S = 0.001

@@ -18,6 +18,8 @@ import pytest
 from pinchpoint.monitoring.listen import ListenQueue
 from pinchpoint.monitoring.sampler import Sampler
 
+pytestmark = pytest.mark.alone
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -13,6 +13,8 @@ from pinchpoint.rows import AwaitRow
 from support.await_server import serving
 from support.servers import wait_for
 
+pytestmark = pytest.mark.alone
+
 
 def _record(folder: Path, drive: Callable[[], object]) -> list[AwaitRow]:
     """Return what was published while `drive` ran; the file of its last second comes up to a second later."""

@@ -105,6 +105,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.alone
 def test_a_pool_under_contention(kind: str, postgres: str, tmp_path: Path) -> None:
     """Eight holders of 50 ms on two connections: wait, hold and query time within 5 %; then nothing leaks."""
     with probed(tmp_path, "-m", "db_apps", kind, postgres) as program:

@@ -13,6 +13,8 @@ import pytest
 from pinchpoint.monitoring.pages import Page
 from support import servers
 
+pytestmark = pytest.mark.alone
+
 HOLD_S = 0.05
 UVICORN = ("-m", "uvicorn", "probe_app:app", "--log-level", "warning", "--port", "{port}")
 GUNICORN = ("-m", "gunicorn", "probe_app:app", "--bind", "127.0.0.1:{port}", "--log-level", "warning")

@@ -13,6 +13,8 @@ import pytest
 from pinchpoint.monitoring.sampler import Sampler
 from support.zygotes import Server, Zygote, wait_for
 
+pytestmark = pytest.mark.alone
+
 if TYPE_CHECKING:
     from pathlib import Path
 

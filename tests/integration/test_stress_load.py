@@ -24,7 +24,7 @@ from pinchpoint.rows import DigestRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 from pinchpoint.stress.load_worker import LocalWorker
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.alone
 
 SERVER = """
 import asyncio, time

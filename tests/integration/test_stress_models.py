@@ -19,7 +19,7 @@ from pinchpoint.stress import curves
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 from support.load_target import serving
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.alone
 
 QUICKSTART = """
 import time

@@ -15,7 +15,7 @@ from pinchpoint.recording import load_recording
 from pinchpoint.report.build import validate
 from support.netns import Host, Started, hosts, why_not
 
-pytestmark = [pytest.mark.load, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 TOKEN = "only-known-to-these-hosts"
 ENVIRONMENT = {"PINCHPOINT_TOKEN": TOKEN}
 DEADLINE_S = 60.0
@@ -147,6 +147,7 @@ def check_gates(report: dict[str, Any], expected: dict[str, str]) -> None:
     assert {name: statuses.get(name) for name in expected} == expected
 
 
+@pytest.mark.alone
 def test_load_from_two_hosts_and_figures_from_the_servers(network: dict[str, Host], tmp_path: Path) -> None:
     """One schedule, four clocks; and nothing is left on the server's host afterwards."""
     agent = watched(network["server"], tmp_path)
@@ -176,6 +177,7 @@ def test_load_from_two_hosts_and_figures_from_the_servers(network: dict[str, Hos
     assert [process for process in left if process.is_running()] == []
 
 
+@pytest.mark.alone
 def test_a_run_that_loses_a_load_host_goes_on_with_the_other(network: dict[str, Host], tmp_path: Path) -> None:
     """Its cable is pulled; the step is void, the rest of the load comes from the other, and the run says so."""
     watched(network["server"], tmp_path)

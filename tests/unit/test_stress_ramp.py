@@ -11,7 +11,6 @@ from pinchpoint.stress.ramp import (
     Slo,
     Trial,
     backlog,
-    bracket,
     calmer_start,
     judge,
     next_users,
