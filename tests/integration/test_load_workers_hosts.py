@@ -118,7 +118,8 @@ def test_a_run_goes_on_when_the_network_of_a_load_host_dies(
 
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert validate(report) == []
-    assert report["validity"]["status"] in {"valid", "suspect"}, report["validity"]
+    failed = {gate["name"] for gate in report["validity"]["gates"] if gate["status"] == "fail"}
+    assert failed <= {"send-lag"}, report["validity"]
     assert "void" in {event["data"]["phase"] for event in events(tmp_path, "step")}
     assert 80 < report["capacity"]["sustainable_rps"] < 220
     files = sorted((tmp_path / "run").glob(CLIENT_GLOB))
