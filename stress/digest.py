@@ -88,13 +88,18 @@ class Digest:
 
     def enter(self, now_s: float) -> None:
         """Count a request as sent."""
-        self._integrate(now_s)
-        self.inflight += 1
+        # `_integrate`, twice a request: in line.
+        inflight = self.inflight
+        self.tally.inflight_s += inflight * (now_s - self._inflight_since_s)
+        self._inflight_since_s = now_s
+        self.inflight = inflight + 1
 
     def leave(self, now_s: float) -> None:
         """Count a request as answered, or given up."""
-        self._integrate(now_s)
-        self.inflight -= 1
+        inflight = self.inflight
+        self.tally.inflight_s += inflight * (now_s - self._inflight_since_s)
+        self._inflight_since_s = now_s
+        self.inflight = inflight - 1
 
     def start(self, lag_s: float) -> None:
         """Count an arrival as started, `lag_s` after both it and its user were ready."""

@@ -35,7 +35,7 @@ from pinchpoint.stress.fence import set_fence
 from pinchpoint.stress.loop_clock import LoopClock
 from pinchpoint.stress.pacer import Pacer, Visit
 from pinchpoint.stress.plugin_clients import Clients
-from pinchpoint.stress.population import VISIT, Population, UserError
+from pinchpoint.stress.population import REDIAL_AFTER, VISIT, Population, UserError
 from pinchpoint.stress.request_log import RequestLog
 from pinchpoint.stress.row_writer import RowWriter
 
@@ -92,7 +92,7 @@ class Plugin:
         events.spawning_complete.add_listener(self._on_test_started)
         # `DefaultTaskSet` runs once per user, right after `User.on_start`: there the first task waits.
         root: Any = DefaultTaskSet
-        root.on_start = lambda taskset: self._pause(taskset)  # noqa: PLW0108 - a bound method would get no taskset
+        root.on_start = lambda taskset: self._pause(taskset, getattr(getcurrent(), VISIT))
         tasks: Any = TaskSet
         tasks.wait = self._paced(tasks.wait)
         self._clients.install()
@@ -127,18 +127,18 @@ class Plugin:
             if visit is None or visit.setup:
                 original(taskset)
             else:
-                self._pause(taskset)
+                self._pause(taskset, visit)
 
         return wait
 
-    def _pause(self, taskset: Any) -> None:
+    def _pause(self, taskset: Any, visit: Visit) -> None:
         """Wait between two tasks, or for the first, with the states that Locust's own wait sets."""
         user = taskset.user
         if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001 - as Locust's own wait does
             raise StopUser
         user._state = LOCUST_STATE_WAITING  # noqa: SLF001
-        visit: Visit = getattr(getcurrent(), VISIT)
-        self._clients.redial(visit, user)
+        if visit.since_dial >= REDIAL_AFTER:
+            self._clients.redial(visit, user)
         if not self._pacer.pause(visit, taskset.wait_time):
             # `constant_pacing` counts from its last call, or from a user's creation: that was before it was at rest.
             taskset._cp_last_run = user._cp_last_run = time.perf_counter()  # noqa: SLF001

@@ -10,10 +10,11 @@ from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 
 from pinchpoint.clientstats import SETUP_PREFIX
+from pinchpoint.stress.client_costs import make_cheaper
 from pinchpoint.stress.digest import Digest
 from pinchpoint.stress.failures import kind_of
 from pinchpoint.stress.pacer import Visit
-from pinchpoint.stress.population import REDIAL_AFTER, REDIAL_INTERVAL_S, VISIT
+from pinchpoint.stress.population import REDIAL_INTERVAL_S, VISIT
 from pinchpoint.stress.request_log import RequestLog
 
 MS_PER_S = 1000
@@ -33,6 +34,7 @@ class Clients:
 
     def install(self) -> None:
         """Take hold of the clients; before any user is created."""
+        make_cheaper()
         fast: Any = FastHttpSession
         fast.request = self._timed(fast.request)
         plain: Any = HttpSession
@@ -64,13 +66,15 @@ class Clients:
         service_s = None if response_time is None else response_time / MS_PER_S
         latency_s = service_s
         visit: Visit | None = getattr(getcurrent(), VISIT, None)
-        due_s = None
-        sent_s = self._clock() - (service_s or 0.0)
+        due_s = sent_s = None
         if visit is not None:
             visit.requests += 1
             visit.since_dial += 1
             if visit.sent_s >= visit.start_s:
                 sent_s = visit.sent_s
+        if sent_s is None:
+            sent_s = self._clock() - (service_s or 0.0)
+        if visit is not None:
             if visit.setup:
                 visit.logged_in = True
                 name = SETUP_PREFIX + name
@@ -96,8 +100,11 @@ class Clients:
             self._digest.complete("(task)", None, None, kind, 0)
 
     def redial(self, visit: Visit, user: Any) -> None:
-        """Close a user's idle connections now and then, unless the Locust file shares them between users."""
-        if visit.since_dial < REDIAL_AFTER or visit.free_s < visit.dialled_s + REDIAL_INTERVAL_S:
+        """Close a user's idle connections, at most now and then, and unless the Locust file shares them between users.
+
+        Called once it has sent `REDIAL_AFTER` requests.
+        """
+        if visit.free_s < visit.dialled_s + REDIAL_INTERVAL_S:
             return
         visit.since_dial = 0
         visit.dialled_s = visit.free_s

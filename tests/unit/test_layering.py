@@ -26,7 +26,7 @@ LEVEL_0 |= {"pinchpoint.trials"}
 LEVEL_1 |= {"pinchpoint.backlog", "pinchpoint.goals"}
 LEVEL_1 |= {"pinchpoint.links", "pinchpoint.wire", "pinchpoint.credentials", "pinchpoint.offsets"}
 PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}
-LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.scenarios.")
+LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.client_costs", "pinchpoint.stress.scenarios.")
 """Importing locust replaces sockets, sleep and threads in the importing process."""
 
 LOCUST = {"locust", "geventhttpclient"}
