@@ -99,7 +99,11 @@ def judge(window: ClientWindow, slo: Slo, queue: Backlog | None) -> Judgement:
     """
     queued = queue is not None and queue.grows
     undisturbed = queue is None or not queue.disturbed
-    found = [_silence(window), _failures(window, slo), _slowness(window, slo, undisturbed=undisturbed)]
+    found = [
+        _silence(window, undisturbed=undisturbed),
+        _failures(window, slo),
+        _slowness(window, slo, undisturbed=undisturbed),
+    ]
     if queue is not None and queued:
         plateau = ", and growing: goodput has reached a plateau" if not window.figures.empty_seconds else ""
         text = f"{queue.end} of {queue.scheduled} arrivals were still unserved at the end{plateau}"
@@ -109,13 +113,13 @@ def judge(window: ClientWindow, slo: Slo, queue: Backlog | None) -> Judgement:
     return Judgement([text for text, _ in breaches], any(gross for _, gross in breaches), queued)
 
 
-def _silence(window: ClientWindow) -> tuple[str, bool] | None:
+def _silence(window: ClientWindow, *, undisturbed: bool) -> tuple[str, bool] | None:
     figures = window.figures
     if not figures.empty_seconds:
         return None
     silence = f"no response for {figures.empty_seconds} s while load was offered"
     answered = figures.ok + figures.failed
-    gross = figures.empty_seconds >= GROSS_EMPTY_S or not answered
+    gross = undisturbed and (figures.empty_seconds >= GROSS_EMPTY_S or not answered)
     return silence if answered else f"{silence}: not one request completed", gross
 
 

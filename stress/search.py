@@ -15,7 +15,7 @@ from pinchpoint.backlog import BURST_FACTOR
 from pinchpoint.goals import Outcome, trial
 from pinchpoint.measures import Phase
 from pinchpoint.stress.ramp import BACK_OFF_FACTOR, LOWEST_RATE_RPS, RAMP_FACTOR
-from pinchpoint.trials import Class, Goal, Trial, classes, conditional_throughput, relevant_bounds
+from pinchpoint.trials import Class, Goal, Trial, classes, conditional_throughput, forgiven, relevant_bounds
 
 Stop = Literal["", "width", "highest", "lowest", "time"]
 
@@ -27,6 +27,9 @@ DOUBTED = 0.97
 
 LAST_DOUBT = 2
 """Misses of the lightest load that a third trial may still clear."""
+
+FIRST_LOOKS = 2
+"""Loads at which a failure that is not clear sends the search up, not down: light steps are spoilt most easily."""
 
 MOST_REPEATS = 5
 """A load that is still undecided after this many trials is nobody's bound."""
@@ -148,8 +151,7 @@ class Search:
         if upper is None:
             return self._upwards(goal, found)
         if lower is None:
-            lowest = upper <= LOWEST_RATE_RPS
-            return "lowest" if lowest else self._ask(max(upper / BACK_OFF_FACTOR, LOWEST_RATE_RPS), "ramp", goal)
+            return self._downwards(goal, trials, upper)
         if upper > self._close_enough(goal, trials, lower):
             return self._ask(self._between(goal, trials, lower, upper), "search", goal)
         return self._unsettled(goal, trials, lower, upper)
@@ -162,6 +164,14 @@ class Search:
             return self._ask(min(top * RAMP_FACTOR, self.highest), "ramp", goal)
         held = min(4, sum(1 for settled in list(found.values())[-3:] if settled == "lower"))
         return self._ask(min(top * (1 + goal.width * 2.0**held), self.highest), "search", goal)
+
+    def _downwards(self, goal: Goal, trials: Sequence[Measured], upper: float) -> Ask | Stop:
+        """Go where the forwarding rate points, once; then far down."""
+        target = self._target(goal, trials)
+        if target is not None and all(each.load >= upper or each.load < target / 2 for each in trials):
+            return self._ask(self._between(goal, trials, target / 2, upper), "search", goal)
+        lowest = upper <= LOWEST_RATE_RPS
+        return "lowest" if lowest else self._ask(max(upper / BACK_OFF_FACTOR, LOWEST_RATE_RPS), "ramp", goal)
 
     def _close_enough(self, goal: Goal, trials: Sequence[Measured], lower: float) -> float:
         """Return the upper bound at which to stop."""
@@ -192,6 +202,8 @@ class Search:
         upper: float | None,
     ) -> Ask | None:
         """Ask again for a load that matters and that no majority has settled; the lightest first."""
+        if goal.name == "slo" and lower is None and upper is None and len(found) <= FIRST_LOOKS:
+            return None  # a heavier load that holds answers for these, and one that breaks says where to look
         for load, settled in found.items():
             outside = (lower is not None and load < lower) or (upper is not None and load > upper)
             repeated = sum(1 for each in trials if each.load == load)
@@ -231,7 +243,7 @@ class Search:
         """Give a bound that rests on a ramp's short step alone a trial of full length."""
         if goal.name != "slo":
             return "width"
-        fine = classes([self._trial(goal, each) for each in trials], goal)
+        fine = classes(self._trials(goal, trials), goal)
         for load in (lower, upper):
             if fine[load] == "undecided" and sum(1 for each in trials if each.load == load) < MOST_REPEATS:
                 return self._ask(load, "search", goal)
@@ -275,14 +287,15 @@ class Search:
     def _goal(self, name: str) -> Goal:
         return next(goal for goal in self.goals if goal.name == name)
 
-    def _trial(self, goal: Goal, each: Measured) -> Trial:
-        return trial(goal, each.load, each.seconds, each.outcome, passed=each.passed, gross=each.gross)
+    def _trials(self, goal: Goal, trials: Sequence[Measured]) -> list[Trial]:
+        found = [trial(goal, one.load, one.seconds, one.outcome, passed=one.passed, gross=one.gross) for one in trials]
+        return forgiven(found)
 
     def _classes(self, goal: Goal, trials: Sequence[Measured]) -> dict[float, Class]:
-        return classes([self._trial(goal, each) for each in trials], goal, goal.coarser(self.ramp_s))
+        return classes(self._trials(goal, trials), goal, goal.coarser(self.ramp_s))
 
     def _result(self, goal: Goal, trials: Sequence[Measured]) -> GoalResult:
-        own = [self._trial(goal, each) for each in trials]
+        own = self._trials(goal, trials)
         coarse = goal.coarser(self.ramp_s)
         lower, upper = relevant_bounds(classes(own, goal, coarse))
         throughput = None if lower is None else conditional_throughput(own, lower, goal, coarse)

@@ -6,7 +6,7 @@ window to choose.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -51,6 +51,21 @@ EVEN = 0.3
 STALLED = 0.6
 """Answers in a second over those in its neighbours: below, somebody else had the machine, or everything stood still."""
 
+BETTER = 0.75
+"""Quantile of the seconds' answers that is the rule of a step."""
+
+LEFT_SHARE = 0.25
+"""Of a second's arrivals, left unanswered at its end: a part of that second was lost, if no queue grew before."""
+
+FILLING = 0.25
+"""Of the first second: with a working level that takes longer to fill, its growth says nothing."""
+
+FEWEST_EVEN = 3
+"""Seconds without a stall that show whether a queue grew evenly; fewer, beside a stall, do not."""
+
+HIDDEN_S = 0.25
+"""What chance adds to the time lost in stalls; nothing is known of shorter ones."""
+
 OUTLIER = 3.0
 """Standard deviations (from the median absolute deviation, and at least by chance) outside which a second is left out
 of a plateau."""
@@ -91,6 +106,12 @@ class Backlog:
     """Seconds in which far fewer answers came than in their neighbours."""
     even: bool = field(default=True, compare=False)
     """It grew as much in a typical second as in the fastest: not in one go."""
+    explained: float = field(default=0.0, compare=False)
+    """Arrivals in the time that was lost to stalls."""
+    lost_s: int = field(default=0, compare=False)
+    """That time, in whole seconds."""
+    risen: float = field(default=0.0, compare=False)
+    """Growth over the whole step, beyond what a working level holds and without the stalls."""
 
     @property
     def grows(self) -> bool:
@@ -98,7 +119,7 @@ class Backlog:
         if self.growth is None:
             floor = max(UNKNOWN_SHARE * self.scheduled, FLOOR)
             return self.end > floor and self.end > UNKNOWN_GROWTH * self.midway
-        return self.growth > self.noticed
+        return self.growth > self.noticed or self.clear
 
     @property
     def disturbed(self) -> bool:
@@ -107,10 +128,18 @@ class Backlog:
 
     @property
     def clear(self) -> bool:
-        """True when it grew second after second, and far more than bursts explain."""
+        """True when it grew second after second, or more than stalls explain, and far more than bursts do."""
         if self.growth is None:
             return False
-        return self.even and self.growth > CLEAR * self.noticed
+        if not self.even and not self.stalls:
+            return False
+        beyond = self.growth if self.even else self.end - self.level - self.explained
+        return beyond > CLEAR * self.noticed
+
+    @property
+    def spared(self) -> bool:
+        """True when, but for its stalls, no queue grew at all."""
+        return self.stalls > 0 and max(self.risen, self.growth or 0.0) <= self.noticed
 
     @property
     def noticed(self) -> float:
@@ -175,7 +204,11 @@ def backlog(rows: Sequence[DigestRow]) -> Backlog:
     middle_s = max(found[-1].t1_s / 2, found[0].t1_s if len(found) > 1 else 0.0)
     first_half = [second for second in found if second.t1_s <= middle_s + ROW_EDGE_S]
     settled_s = _settled_s(rows)
-    growth, grown_in, even = _growth(found, settled_s)
+    stood_still = stalls(found, settled_s)
+    moves = {k: move for k, move in _moves(found, settled_s).items() if k not in stood_still}
+    growth, grown_in, even = _growth(found, settled_s, moves)
+    even = even and (not stood_still or len(moves) >= FEWEST_EVEN)
+    lost_s = math.ceil(sum(stood_still.values()) - HIDDEN_S) if stood_still else 0
     settled = [second for second in found if second.t1_s >= settled_s - ROW_EDGE_S]
     return Backlog(
         scheduled=sum(second.scheduled for second in found),
@@ -185,8 +218,11 @@ def backlog(rows: Sequence[DigestRow]) -> Backlog:
         grown_in=grown_in,
         level=min((second.unserved for second in settled), default=0) if growth is not None else 0,
         slope_rps=_slope(settled),
-        stalls=len(stalls(found)),
+        stalls=len(stood_still),
         even=even,
+        explained=lost_s * _rate(found),
+        lost_s=lost_s,
+        risen=sum(moves.values()),
     )
 
 
@@ -200,34 +236,55 @@ def _settled_s(rows: Sequence[DigestRow]) -> float:
     return SETTLED * histograms.quantile_us(answered, 0.1) / (1000 * histograms.US_PER_MS)
 
 
-def _growth(found: Sequence[Second], settled_s: float) -> tuple[float | None, int, bool]:
+def _moves(found: Sequence[Second], settled_s: float) -> dict[int, float]:
+    """Return how much the queue grew in each second, without what fills the working level in the first."""
+    before, moves = _rate(found) * settled_s, {}
+    for k, second in enumerate(found):
+        moves[k] = second.unserved - before if k else max(0.0, second.unserved - before)
+        before = second.unserved
+    if settled_s > found[0].seconds * FILLING:
+        del moves[0]
+    return moves
+
+
+def _rate(found: Sequence[Second]) -> float:
+    return sum(second.scheduled for second in found) / sum(second.seconds for second in found)
+
+
+def _growth(found: Sequence[Second], settled_s: float, moves: Mapping[int, float]) -> tuple[float | None, int, bool]:
     """Return the growth since the lowest level after `settled_s`, the arrivals meanwhile, and whether it was even."""
     settled = [k for k, second in enumerate(found[:-1]) if second.t1_s >= settled_s - ROW_EDGE_S]
     if not settled:
         return None, 0, True
     lowest = min(settled, key=lambda k: found[k].unserved)
-    stood_still = stalls(found)
-    grown, arrived = [], 0
-    for k in range(lowest + 1, len(found)):
-        arrived += found[k].scheduled
-        if k not in stood_still:
-            grown.append(float(found[k].unserved - found[k - 1].unserved))
-    even = not grown or statistics.median_low(grown) * len(grown) >= EVEN * sum(grown)
-    return sum(grown), arrived, even
+    even = not moves or statistics.median_low(moves.values()) * len(moves) >= EVEN * sum(moves.values())
+    grown = sum(move for k, move in moves.items() if k > lowest)
+    return grown, sum(second.scheduled for second in found[lowest + 1 :]), even
 
 
-def stalls(found: Sequence[Second]) -> set[int]:
-    """Return the indices of the seconds in which answers all but stopped, between others in which they came."""
-    rates = [second.answered / second.seconds for second in found if second.seconds >= SHORTEST_ROW_S]
+def stalls(found: Sequence[Second], settled_s: float = 0.0) -> dict[int, float]:
+    """Return the seconds in which far fewer answers came than could have: index -> seconds lost.
+
+    Fewer than in the better seconds, and than there was to answer. Where no queue grows otherwise, also those at whose
+    end a share of their arrivals is left.
+    """
+    rates = sorted(second.answered / second.seconds for second in found if second.seconds >= SHORTEST_ROW_S)
     if not rates:
-        return set()
-    # Of two seconds the better one is the rule: a queue that grows makes no second slower than the one before.
-    typical = statistics.median(rates) if len(rates) > 2 else max(rates)  # noqa: PLR2004
-    return {
-        k
-        for k, second in enumerate(found)
-        if second.seconds >= SHORTEST_ROW_S and second.answered / second.seconds < STALLED * typical
-    }
+        return {}
+    # Half of a short step may be stolen; and a queue that grows makes no second slower than the one before.
+    typical = rates[math.ceil(BETTER * (len(rates) - 1))]
+    moves = _moves(found, settled_s)
+    calm = bool(moves) and statistics.median_low(moves.values()) <= GROWTH_SHARE * _rate(found)
+    stood_still, waiting = {}, -_rate(found) * settled_s
+    for k, second in enumerate(found):
+        demand = waiting + second.scheduled
+        there = min(typical * second.seconds, demand)
+        slow = second.answered < STALLED * there
+        left = calm and moves.get(k, 0.0) > LEFT_SHARE * second.scheduled + math.sqrt(second.scheduled)
+        if second.seconds >= SHORTEST_ROW_S and (slow or left):
+            stood_still[k] = second.seconds * max(0.0, 1 - second.answered / (demand if left else there))
+        waiting = second.unserved
+    return stood_still
 
 
 def _slope(found: Sequence[Second]) -> float | None:

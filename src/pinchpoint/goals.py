@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pinchpoint import histograms
 from pinchpoint.backlog import Backlog
 from pinchpoint.clientstats import SETUP_PREFIX
-from pinchpoint.rows import DigestRow
+from pinchpoint.rows import DigestRow, NameRow
 from pinchpoint.trials import Goal, Trial
 
 STRICT_LOSS, BREAKING_LOSS = 0.001, 0.10
@@ -25,6 +25,15 @@ MARGINAL_WEIGHT = 0.45
 
 DISTURBED_WEIGHT = 0.16
 """A miss of a step in which the server stood still for a second: four of them settle that it does so by itself."""
+
+SPARED_WEIGHT = 0.5
+"""A step that would have held but for such a second: it holds until a clear miss or the majority says otherwise."""
+
+MIN_FAILED = 2
+"""One failed request says nothing."""
+
+UNHURRIED = 0.1
+"""Quantile of the latencies that a stall leaves alone."""
 
 GROSS_FACTOR = 2.0
 """A loss of this many times what the goal allows is no chance."""
@@ -75,6 +84,8 @@ class Outcome:
     arrivals: int
     disturbed: bool = False
     """The server stood still for a second, or the queue came in one go."""
+    spared: bool = False
+    """Nothing else was wrong: without the seconds in which it stood still, the load would have held."""
 
 
 def outcome(rows: Sequence[DigestRow], queue: Backlog, limits: Limits) -> Outcome:
@@ -97,7 +108,20 @@ def outcome(rows: Sequence[DigestRow], queue: Backlog, limits: Limits) -> Outcom
     forwarded = kept * (1.0 - failed / answered)
     in_time = kept * (1.0 - min(1.0, (failed + slow) / answered))
     losses = {"strict": 1.0 - in_time, "slo": 1.0 - in_time, "breaking": 1.0 - forwarded}
-    return Outcome(losses, forwarded, queue.scheduled, queue.disturbed)
+    return Outcome(losses, forwarded, queue.scheduled, queue.disturbed, _spared(entries, queue, limits))
+
+
+def _spared(entries: Sequence[NameRow], queue: Backlog, limits: Limits) -> bool:
+    """Tell whether the stalls explain everything: no answer failed, and nobody waited longer than they took."""
+    if not queue.spared or sum(entry["failed"] for entry in entries) >= MIN_FAILED:
+        return False
+    answered = histograms.merge(entry["latency_ok"] for entry in entries)
+    if answered is None or not math.isfinite(limits.slow_ms):
+        return answered is not None
+    if histograms.quantile_us(answered, UNHURRIED) > limits.slow_ms * histograms.US_PER_MS:
+        return False  # slow by nature
+    longest_ms = histograms.quantile_us(answered, 1 - P95_LOSS) / histograms.US_PER_MS
+    return longest_ms <= limits.slow_ms + queue.lost_s * 1000
 
 
 def trial(goal: Goal, load: float, seconds: float, found: Outcome, *, passed: bool, gross: bool) -> Trial:
@@ -112,7 +136,8 @@ def trial(goal: Goal, load: float, seconds: float, found: Outcome, *, passed: bo
     weight = 1.0
     if missed and not certain:
         weight = DISTURBED_WEIGHT if found.disturbed else MARGINAL_WEIGHT
-    return Trial(load, seconds, missed, min(1.0, max(0.0, lost)), weight)
+    spared = SPARED_WEIGHT if missed and not certain and found.spared else None
+    return Trial(load, seconds, missed, min(1.0, max(0.0, lost)), weight, spared)
 
 
 def limits_of(slo: Mapping[str, float | None]) -> Limits:

@@ -199,3 +199,25 @@ def test_an_early_load_is_held_again_when_there_is_time() -> None:
 
     assert used_s <= 600.0
     assert searched[-1]["offered_rps"] in {step["offered_rps"] for step in steps if step["phase"] == "ramp"}
+
+
+def test_no_run_on_a_disturbed_host_ends_far_too_low() -> None:
+    """Seeds whose warm-up, baseline or first steps are hit by stolen seconds."""
+    server = Server(20, 0.04, stolen=0.1)
+    runs = found(server, (15, 17, 21, 25))
+
+    for rates in ([run.sustainable_rps for run in runs], [run.saturation_rps for run in runs]):
+        assert all(0.85 <= value <= 1.03 for value in shares(rates, server.ceiling_rps))
+
+
+def test_a_first_look_that_is_no_clear_failure_sends_the_search_up() -> None:
+    """Twice at most; a clear failure, or a third, does not."""
+    unclear = [measured(load, passed=False, gross=False) for load in (20.0, 40.0, 80.0)]
+
+    assert [getattr(fresh().next(unclear[:k], 100.0), "load", None) for k in (1, 2, 3)] == [40.0, 80.0, 20.0]
+    assert getattr(fresh().next([measured(20.0, passed=False)], 100.0), "load", None) == 5.0
+
+
+def test_an_app_that_is_slow_by_nature_is_not_excused() -> None:
+    """A second per request under a limit of half a second: nothing is sustainable, whatever looks like a stall."""
+    assert [run.sustainable_rps for run in found(Server(2, 1.0), range(2))] == [None, None]

@@ -13,6 +13,7 @@ from pinchpoint.trials import (
     classes,
     classify,
     conditional_throughput,
+    forgiven,
     lost_share,
     relevant_bounds,
     sums,
@@ -134,3 +135,12 @@ def _target(goal: Goal, sum_s: float) -> object:
         fail_fast=False,
         preceding=None,
     )
+
+
+def test_spared_misses_are_hits_of_little_weight_unless_there_are_too_many() -> None:
+    """One in two is the host's doing; three in four are the app's own."""
+    spared = Trial(10.0, 4.0, missed=True, lost=0.0, weight=0.16, spared=0.5)
+    clean = Trial(10.0, 4.0, missed=False, lost=0.0)
+
+    assert forgiven([clean, spared]) == [clean, Trial(10.0, 4.0, missed=False, lost=0.0, weight=0.5)]
+    assert forgiven([clean, spared, spared, spared]) == [clean, spared, spared, spared]

@@ -144,7 +144,8 @@ class Engine:
     def _measure(self) -> Outcome:
         try:
             outcome = self._find()
-            self._after_search()
+            while self._after_search():
+                outcome = self._find()
         except TargetError as error:
             self.progress.note(str(error))
             return "target-died"
@@ -232,26 +233,37 @@ class Engine:
             return seconds
         return max(seconds, min(FEWEST_ARRIVALS / load, seconds * SLOWEST_FACTOR))
 
-    def _after_search(self) -> None:
+    def _after_search(self) -> bool:
+        """Press beyond the limit, let it recover, profile; True when the overload held, so that the search goes on."""
         if not self.plan.overload_s and self.profile is None:
-            return
+            return False
         lower, upper = self._bounds()
-        limit = lower if upper is None else upper
-        needed_s = self.plan.overload_s + (self._kept_s("overload") or 0.0)
-        if upper is not None and self._open_model and self._left_s() < needed_s:
-            self._stepper.note("no time left for an overload step; a longer --budget has room for it")
-        elif upper is not None and self._open_model and not self._drained:
-            self._stepper.note("no overload step: the target is still busy with what it was given before")
-        elif upper is not None and self._open_model:
-            load = OVERLOAD_FACTOR * self._capacity(lower, upper)
-            self._hold("overload", load, self._long_enough(self.plan.overload_s, load))
+        if upper is not None and self._open_model and self._overload_held(lower, upper):
+            return True
         if upper is not None:
             self._hold("recovery", self._low_load(), self.plan.recovery_s)
+        limit = lower if upper is None else upper
         if self.profile is not None and limit is not None:
             low = max(limit * LOW_PROFILE_FACTOR, 1.0)
             near = max((lower or limit) * LIMIT_PROFILE_FACTOR, 1.0) if lower is not None else limit
             self._profiled("profile-baseline", low, LOW_PROFILE_FACTOR)
             self._profiled("profile-limit", near, 1.0)
+        return False
+
+    def _overload_held(self, lower: float | None, upper: float) -> bool:
+        """Hold 1.5 times the capacity; True when that is answered and there is time to search above it."""
+        needed_s = self.plan.overload_s + (self._kept_s("overload") or 0.0)
+        if self._left_s() < needed_s:
+            self._stepper.note("no time left for an overload step; a longer --budget has room for it")
+        elif not self._drained:
+            self._stepper.note("no overload step: the target is still busy with what it was given before")
+        else:
+            load = OVERLOAD_FACTOR * self._capacity(lower, upper)
+            held = self._hold("overload", load, self._long_enough(self.plan.overload_s, load))
+            if held.void is None and held.judgement.passed and load > upper:
+                self._count(held)
+                return self._left_s() - self.plan.reserve_s >= self._search.ramp_s
+        return False
 
     def _capacity(self, lower: float | None, upper: float) -> float:
         """Return about where goodput levels off: what was served while a queue grew, unless a lighter load did better.

@@ -13,7 +13,7 @@ from pinchpoint.measures import Step
 from pinchpoint.records import GoalFigures
 from pinchpoint.rows import DigestRow
 from pinchpoint.statistics import INTERVAL_PERCENT, SEED
-from pinchpoint.trials import Goal, Trial, classes, conditional_throughput, relevant_bounds
+from pinchpoint.trials import Goal, Trial, classes, conditional_throughput, forgiven, relevant_bounds
 
 FEWEST_TRIALS = 3
 """At and around a bound; fewer have no interval."""
@@ -50,11 +50,11 @@ def goal_trials(steps: Sequence[Step], rows: Mapping[int, Sequence[DigestRow]], 
     found = {step.index: outcome(rows[step.index], backlog(rows[step.index]), limits) for step in counted}
     result = []
     for goal in three_goals(limits, max(trial_s, ramp_s), max(trial_s, ramp_s), NO_WIDTH):
-        trials = tuple(
+        trials = [
             trial(goal, load_of(step), _length_s(step), found[step.index], passed=step.passed, gross=step.weight >= 1.0)
             for step in counted
-        )
-        result.append(GoalTrials(goal, goal.coarser(ramp_s), trials))
+        ]
+        result.append(GoalTrials(goal, goal.coarser(ramp_s), tuple(forgiven(trials))))
     return result
 
 

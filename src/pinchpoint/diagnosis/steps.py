@@ -1,5 +1,6 @@
 """`step` events, digests and samples -> steps; and which of them mean what."""
 
+import statistics
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -168,8 +169,9 @@ def _requests_per_arrival(steps: Sequence[Step]) -> float | None:
     done = sum(step.client.ok + step.client.failed for step in calm)
     if started < MIN_LOW_REQUESTS or done == 0:
         return None
-    # The edges of a window cut off some requests, so a small difference is none.
-    factor = done / started
+    # The edges of a window cut off some requests, so a small difference is none; a stall may cut off a second's.
+    ratios = [(step.client.ok + step.client.failed) / step.client.started for step in calm if step.client.started]
+    factor = statistics.median(ratios)
     return None if abs(factor - 1.0) <= SAME_UNIT_MARGIN + 2 / started**0.5 else factor
 
 
