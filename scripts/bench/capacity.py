@@ -25,7 +25,7 @@ from pinchpoint.processes import Command, start
 from pinchpoint.readiness import free_port, wait_http_ready
 
 APPS = Path(__file__).resolve().parent / "token_apps"
-REPEATS, BUDGET_S = 5, 90
+REPEATS, BUDGET_S = 5, 60
 QUICK_REPEATS, QUICK_BUDGET_S, QUICK_DISTURBED = 2, 45, 1
 NEAR, NEAR_DISTURBED, SPREAD, CEILING = 0.03, 0.05, 0.03, 0.005
 CEILING_S = (3.0, 13.0)
