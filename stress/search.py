@@ -29,7 +29,7 @@ LAST_DOUBT = 2
 """Misses of the lightest load that a third trial may still clear."""
 
 FIRST_LOOKS = 2
-"""Loads at which a failure that is not clear sends the search up, not down: light steps are spoilt most easily."""
+"""Loads at which a failure in a disturbed step sends the search up, not down: light steps are spoilt most easily."""
 
 MOST_REPEATS = 5
 """A load that is still undecided after this many trials is nobody's bound."""
@@ -202,7 +202,8 @@ class Search:
         upper: float | None,
     ) -> Ask | None:
         """Ask again for a load that matters and that no majority has settled; the lightest first."""
-        if goal.name == "slo" and lower is None and upper is None and len(found) <= FIRST_LOOKS:
+        spoilt = all(each.outcome.disturbed for each in trials if not each.passed)
+        if goal.name == "slo" and lower is None and upper is None and len(found) <= FIRST_LOOKS and spoilt:
             return None  # a heavier load that holds answers for these, and one that breaks says where to look
         for load, settled in found.items():
             outside = (lower is not None and load < lower) or (upper is not None and load > upper)
