@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -210,11 +211,13 @@ def test_no_run_on_a_disturbed_host_ends_far_too_low() -> None:
         assert all(0.85 <= value <= 1.03 for value in shares(rates, server.ceiling_rps))
 
 
-def test_a_first_look_that_is_no_clear_failure_sends_the_search_up() -> None:
-    """Twice at most; a clear failure, or a third, does not."""
-    unclear = [measured(load, passed=False, gross=False) for load in (20.0, 40.0, 80.0)]
+def test_a_first_look_that_was_disturbed_sends_the_search_up() -> None:
+    """Twice at most; a clear failure, a third, or one that nothing disturbed does not."""
+    plain = [measured(load, passed=False, gross=False) for load in (20.0, 40.0, 80.0)]
+    spoilt = [replace(one, outcome=replace(one.outcome, disturbed=True)) for one in plain]
 
-    assert [getattr(fresh().next(unclear[:k], 100.0), "load", None) for k in (1, 2, 3)] == [40.0, 80.0, 20.0]
+    assert [getattr(fresh().next(spoilt[:k], 100.0), "load", None) for k in (1, 2, 3)] == [40.0, 80.0, 20.0]
+    assert getattr(fresh().next(plain[:1], 100.0), "load", None) == 20.0
     assert getattr(fresh().next([measured(20.0, passed=False)], 100.0), "load", None) == 5.0
 
 
