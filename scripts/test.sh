@@ -86,11 +86,11 @@ if [[ $# -gt 0 ]]; then
     .venv/bin/pytest -q "$@"
 else
     step "unit tests"
-    .venv/bin/pytest -q tests/unit
-    await_wheel
+    .venv/bin/pytest -q -n 2 tests/unit
     # Long ones first, and most of them wait more than they work: four at a time on two cores.
     step "integration and end-to-end tests"
     .venv/bin/pytest -q -n 4 --dist worksteal -m "not alone" tests/e2e tests/integration
+    await_wheel
     # These look at clocks: nothing else may run.
     step "integration and end-to-end tests that need the machine to themselves"
     .venv/bin/pytest -q -m alone tests/integration tests/e2e

@@ -56,7 +56,7 @@ def test_the_reference_app_is_pressed_to_its_limit(tmp_path: Path) -> None:
 )
 def test_a_fault_is_named_from_its_signals(tmp_path: Path, fault: str, verdict: tuple[str, str]) -> None:
     """The label lies in a file of its own, and no signal file holds the fault's name."""
-    code, report, said = pinchpoint(tmp_path, "run", "--budget", "30s", "--no-profile", "--fault", fault)
+    code, report, said = pinchpoint(tmp_path, "run", "--budget", "26s", "--no-profile", "--fault", fault)
 
     assert code == 0, said
     assert (report["verdict"]["class"], report["verdict"]["cause"]) == verdict, said

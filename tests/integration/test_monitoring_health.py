@@ -22,6 +22,8 @@ from pinchpoint.monitoring.listeners import find_listener
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
 
+pytestmark = pytest.mark.alone
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

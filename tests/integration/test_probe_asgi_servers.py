@@ -16,6 +16,8 @@ from pinchpoint.monitoring.pages import Tables
 from support.servers import Server as Probed
 from support.servers import serving, started
 
+pytestmark = pytest.mark.alone
+
 HOLD_S = 0.1
 CLIENTS = 4
 ROUNDS = 3
@@ -190,7 +192,6 @@ def test_the_pages_of_two_workers_add_up(servers: dict[str, Server]) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "uvicorn-workers"])
-@pytest.mark.alone
 def test_waiting_for_the_loop_is_queueing(servers: dict[str, Server], name: str) -> None:
     """Four at once, each holding the loop 100 ms: whoever was parsed meanwhile waited for its turn.
 

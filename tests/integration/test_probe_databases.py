@@ -16,6 +16,8 @@ from pinchpoint.monitoring.injection import probe_environment
 from pinchpoint.monitoring.pages import Page, PageReader
 from support.postgres import skip_reason, temporary_postgres
 
+pytestmark = pytest.mark.alone
+
 SUPPORT = Path(__file__).resolve().parent.parent / "support"
 DEADLINE_S = 20.0
 QUERY_S, HOLDERS = 0.05, 8
@@ -105,7 +107,6 @@ def postgres() -> Iterator[str]:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.alone
 def test_a_pool_under_contention(kind: str, postgres: str, tmp_path: Path) -> None:
     """Eight holders of 50 ms on two connections: wait, hold and query time within 5 %; then nothing leaks."""
     with probed(tmp_path, "-m", "db_apps", kind, postgres) as program:

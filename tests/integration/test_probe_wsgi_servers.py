@@ -14,6 +14,8 @@ import pytest
 from support import servers
 from support.servers import DEADLINE_S
 
+pytestmark = pytest.mark.alone
+
 HOLD_S = 0.1
 CLIENTS = 4
 THREADS = 2
