@@ -16,7 +16,7 @@ from pinchpoint.recording import CLIENT_GLOB, read_lines
 from pinchpoint.report.build import validate
 from support.netns import Host, Started, hosts, why_not
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(90)]
 ENVIRONMENT = {"PINCHPOINT_TOKEN": "only-known-to-these-hosts"}
 DEADLINE_S = 60.0
 AHEAD_S = {"load-1": 3000, "load-2": 50}
@@ -104,8 +104,7 @@ def test_a_run_goes_on_when_the_network_of_a_load_host_dies(
     unplugged_s = time.monotonic()
     assert workers["load-1"].wait(10) == 3, workers["load-1"].said()
     assert time.monotonic() - unplugged_s < 6
-    # Three hosts on one busy machine may make the generator late: then the run says so, with code 3.
-    assert run.wait(DEADLINE_S) in {0, 3}, run.said()
+    assert run.wait(DEADLINE_S) == 0, run.said()
     assert workers["load-2"].wait(10) == 0, workers["load-2"].said()
 
     joined = {event["data"]["name"].rpartition(" ")[2]: event["data"] for event in events(tmp_path, "worker-joined")}
@@ -118,8 +117,7 @@ def test_a_run_goes_on_when_the_network_of_a_load_host_dies(
 
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert validate(report) == []
-    failed = {gate["name"] for gate in report["validity"]["gates"] if gate["status"] == "fail"}
-    assert failed <= {"send-lag"}, report["validity"]
+    assert report["validity"]["status"] in {"valid", "suspect"}, report["validity"]
     assert "void" in {event["data"]["phase"] for event in events(tmp_path, "step")}
     assert 80 < report["capacity"]["sustainable_rps"] < 220
     files = sorted((tmp_path / "run").glob(CLIENT_GLOB))
