@@ -4,7 +4,7 @@
 #   scripts/bench.sh [--quick] NAME…
 #
 #   overhead    throughput and p99 of one saturated worker with probe, collector and exporter, over the bare app's
-#   capacity    error and spread of the capacity on apps of known ceiling, and on a disturbed host (half an hour)
+#   capacity    error and spread of the capacity on apps of known ceiling, and on a disturbed host (20 minutes)
 #   search      the same on simulated servers, hundreds of runs: error and spread of the search alone (some minutes)
 #   collector   CPU of the collector with one, three and nine workers
 #   generator   requests per second of one load process beside stock Locust's and wrk's, send lag, and two processes
@@ -17,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
 if [ $# -eq 0 ] || [ "$1" = -h ] || [ "$1" = --help ]; then
-    sed -n '2,14s/^# \{0,1\}//p' scripts/bench.sh
+    sed -n '2,15s/^# \{0,1\}//p' scripts/bench.sh
     exit $(($# == 0 ? 2 : 0))
 fi
 ensure_venv
