@@ -1,0 +1,5 @@
+"""Cases to come."""
+
+from ..case import Case
+
+CASES: tuple[Case, ...] = ()
