@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything CI checks, from a fresh clone: install, lint, types, tests, and the tests again on the built wheel.
+# Everything CI checks, from a fresh clone: install, lint, types, tests. Unit tests run on the built wheel, which is what
+# users install; those that look at the checkout itself run here.
 #   --with-servers   install PostgreSQL, Prometheus and Chromium with apt if they are missing (also when CI=true)
 #   other arguments  go to pytest
 set -euo pipefail
@@ -51,7 +52,7 @@ test_wheel() {
         cd "$room"
         venv/bin/pinchpoint --version
         venv/bin/pinchpoint run --help >/dev/null
-        venv/bin/pytest -q tests/unit
+        venv/bin/pytest -q -n 2 tests/unit
     )
 }
 
@@ -85,8 +86,8 @@ if [[ $# -gt 0 ]]; then
     step "tests"
     .venv/bin/pytest -q "$@"
 else
-    step "unit tests"
-    .venv/bin/pytest -q -n 2 tests/unit
+    step "unit tests of the checkout itself"
+    .venv/bin/pytest -q -m sources tests/unit
     # Long ones first, and most of them wait more than they work: four at a time on two cores.
     step "integration and end-to-end tests"
     .venv/bin/pytest -q -n 4 --dist worksteal -m "not alone" tests/e2e tests/integration

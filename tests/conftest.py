@@ -64,6 +64,12 @@ def checkout() -> Path:
     return ROOT
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what looks at the checkout itself, so that it can be run where everything else runs on the wheel."""
+    if "checkout" in getattr(item, "fixturenames", ()):
+        item.add_marker("sources")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run, with the reason and the way out."""
     if item.get_closest_marker("postgres") and not (
