@@ -214,7 +214,7 @@ def ratio_estimate(numerators: Sequence[float], denominators: Sequence[float], s
     return Estimate(value, min(low, value), max(high, value), len(top))
 
 
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+def wilson(successes: float, trials: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson score interval of a share (Wilson 1927); (0, 1) when nothing was tried.
 
     Raises:
