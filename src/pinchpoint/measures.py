@@ -211,6 +211,24 @@ class ServerFigures:
     read_bytes_per_s: float | None = None
     write_bytes_per_s: float | None = None
     oom_kills: float | None = None
+    disk_busy: float | None = None
+    """Share of the time in which the disk under the target's working folder had a request in progress."""
+    disk_ios_per_s: float | None = None
+    iowait_cores: float | None = None
+    net_tx_bytes_per_s: float | None = None
+    """Sent over all interfaces, loopback included."""
+    retransmits_per_s: float | None = None
+    accepts_per_s: float | None = None
+    """TCP connections that the machine (or its network namespace) accepted."""
+    swap_pages_per_s: float | None = None
+    """Swapped in and out, machine-wide."""
+    throttled_cores: float | None = None
+    """Time for which the control group's quota stopped it, per second."""
+    memory_hits_per_s: float | None = None
+    """How often the control group ran into its memory limit, per second: the kernel then takes pages back."""
+    memory_use: float | None = None
+    """Memory of the control group that cannot be dropped at will, over its limit."""
+    listen_limit: float | None = None
     workers_died: int = 0
     samples_received: int = 0
     samples_expected: int = 0

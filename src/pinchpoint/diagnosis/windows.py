@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pinchpoint.diagnosis.pressures import pressures
 from pinchpoint.diagnosis.probe_tables import probe_tables
 from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.diagnosis.tracks import Track, difference, per, tracks
@@ -219,6 +220,7 @@ def _machine(
         "listen_queue": _mean(queues),
         "listen_overflows": difference(first["listen_overflows"], last["listen_overflows"]),
         "oom_kills": _oom_kills(rows),
+        **pressures(rows, seconds),
     }
 
 
