@@ -1,8 +1,8 @@
 """Is a limit of the load generator called one? Twenty runs with a throttled generator, and six honest server limits.
 
-Ten runs cut the CPU of the load processes (see `quota`), ten use Locust files that burn or sleep; all must end with
-class `generator` and exit code 3. The others press servers with a known limit, some with a generator that is busy as
-well, and must keep their class. Every run's folder stays in `runs/bench/throttled/`.
+Ten runs cut the CPU of the load processes (`pinchpoint.commands.quota`), ten use Locust files that burn or sleep; all
+must end with class `generator` and exit code 3. The others press servers with a known limit, some with a generator that
+is busy as well, and must keep their class. Every run's folder stays in `runs/bench/throttled/`.
 """
 
 import json
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from figures import FOLDER, Figure
-from quota import Quota
+
+from pinchpoint.commands.quota import Quota
 
 HERE = Path(__file__).resolve().parent
 BUDGET_S = 30

@@ -1,6 +1,5 @@
 """A load generator that is the limit is called one, on the real thing; a server's limit is not."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pinchpoint.commands.quota import Quota
 
 BUDGET = "25s"
 DEADLINE_S = 80.0
@@ -30,16 +31,6 @@ BURN = "end = time.thread_time() + 0.02\n        while time.thread_time() < end:
 BLOCK = "monkey.get_original('time', 'sleep')(0.02)"
 
 
-def quota_of(pid: int, events: Path, keep: float) -> Any:
-    """Return the bench's own quota."""
-    spec = importlib.util.spec_from_file_location("quota", BENCH / "quota.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Quota(pid, events, keep)
-
-
 def pressed(folder: Path, *words: str, keep: float | None = None) -> tuple[int, dict[str, Any]]:
     """Run the command line; return its exit code and its report."""
     out = folder / "run"
@@ -47,7 +38,7 @@ def pressed(folder: Path, *words: str, keep: float | None = None) -> tuple[int, 
     with (folder / "said.log").open("wb") as log, subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log) as child:
         watchdog = threading.Timer(DEADLINE_S, child.kill)
         watchdog.start()
-        quota = None if keep is None else quota_of(child.pid, out / "events.jsonl", keep)
+        quota = None if keep is None else Quota(child.pid, out / "events.jsonl", keep)
         try:
             if quota is not None:
                 quota.start()

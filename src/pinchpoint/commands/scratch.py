@@ -11,6 +11,7 @@ PROBE_PREFIX = "pinchpoint-probe-"
 APP_PREFIX = "pinchpoint-app-"
 AGENT_PREFIX = "pinchpoint-agent-"
 ANSWERS_PREFIX = "pinchpoint-answers-"
+ZOO_PREFIX = "pinchpoint-zoo-"
 
 
 def probe_folder() -> Path:
@@ -37,6 +38,11 @@ def agent_folder() -> Path:
 def app_folder() -> Path:
     """Make the folder that the reference app writes to: on a disk, because its database is part of what is measured."""
     return _make(APP_PREFIX, Path(tempfile.gettempdir()))
+
+
+def zoo_folder() -> Path:
+    """Make the folder of a case of the fault zoo; on a disk, as above."""
+    return _make(ZOO_PREFIX, Path(tempfile.gettempdir()))
 
 
 def _make(prefix: str, parent: Path) -> Path:
