@@ -22,9 +22,7 @@ def full_queue_share(load: float, places: int, service: Sequence[tuple[float, fl
     ]
     left = [1.0]
     for count in range(places - 1):
-        come = left[0] * during[count] + sum(
-            left[other] * during[count - other + 1] for other in range(1, count + 1)
-        )
+        come = left[0] * during[count] + sum(left[other] * during[count - other + 1] for other in range(1, count + 1))
         left.append((left[count] - come) / during[0])
     return 1 - 1 / (left[0] / sum(left) + load)
 

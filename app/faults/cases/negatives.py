@@ -1,5 +1,196 @@
-"""Cases to come."""
+"""Cases in which nothing binds: the load ends first, and whatever looks bad is as it should be.
 
-from ..case import Case
+The stages fit into a run of a minute. Their rates stay below half of what the app could serve.
+"""
 
-CASES: tuple[Case, ...] = ()
+from ..case import Case, Companion, Label
+
+SERVING = "pinchpoint.app.faults.serving"
+NOTHING = (Label("none", "not-saturated"),)
+NEIGHBOUR = ("{python}", "-m", f"{SERVING}.negatives_neighbour")
+
+
+def steady(rate: int, *paths: str) -> tuple[str, ...]:
+    """Return a load of `rate` arrivals per second on `paths`, from the start to the end."""
+    return (*(word for path in paths for word in ("--get", path)), "--stages", f"0s:{rate},36s:{rate}")
+
+
+def rising(rate: int, *paths: str) -> tuple[str, ...]:
+    """Return a load that rises to `rate` arrivals per second and stays there."""
+    return (*(word for path in paths for word in ("--get", path)), "--stages", f"24s:{rate},12s:{rate}")
+
+
+CASES: tuple[Case, ...] = (
+    Case(
+        name="healthy-sqlite",
+        family="healthy",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: about 2 ms of CPU per request leave three quarters of the core idle",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.5, 2.0),
+        target=(f"{SERVING}.negatives_library:app",),
+        load=rising(100, "/books/7", "/shelves/3"),
+        database="sqlite",
+    ),
+    Case(
+        name="healthy-postgresql",
+        family="healthy",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: an indexed query and a pool of ten, of which one is in use",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 2.0, 4.0),
+        target=(f"{SERVING}.negatives_meters:app",),
+        load=steady(120, "/meters/4"),
+        database="postgresql",
+    ),
+    Case(
+        name="healthy-two-workers",
+        family="healthy",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: two workers of Flask with four threads each, a fifth of a core in use",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 2.0, 4.0),
+        target=(f"{SERVING}.negatives_wiki:app",),
+        knobs=("--workers", "2", "--threads", "4"),
+        load=rising(120, "/wiki/page-3", "/wiki/page-11"),
+        server_cores=2,
+        flavour="wsgi",
+    ),
+    Case(
+        name="under-loaded-pool",
+        family="under-loaded",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing yet: four connections could serve 90/s, and 25/s are asked for",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.3, 1.6),
+        target=(f"{SERVING}.pools_tickets:app",),
+        load=rising(25, "/tickets/7"),
+        database="sqlite",
+        flavour="sync",
+    ),
+    Case(
+        name="under-loaded-slots",
+        family="under-loaded",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing yet: four threads could serve 190/s, and 50/s are asked for",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.3, 1.6),
+        target=(f"{SERVING}.servers_receipts:app",),
+        knobs=("--threads", "4"),
+        load=steady(50, "/receipts/12"),
+        flavour="wsgi",
+    ),
+    Case(
+        name="noise-beside-the-load",
+        family="noise",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: a neighbour computes in bursts on the core of the load",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.5, 2.0),
+        target=(f"{SERVING}.negatives_wiki:app",),
+        knobs=("--threads", "4"),
+        load=rising(60, "/wiki/page-5"),
+        companions=(Companion(argv=NEIGHBOUR),),
+        flavour="wsgi",
+    ),
+    Case(
+        name="noise-beside-the-server",
+        family="noise",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: a neighbour computes in bursts on the server's core, which has room for both",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.5, 2.0),
+        target=(f"{SERVING}.negatives_library:app",),
+        load=steady(50, "/books/9"),
+        database="sqlite",
+        companions=(Companion(argv=NEIGHBOUR, place="server"),),
+    ),
+    Case(
+        name="warm-up",
+        family="warm-up",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: each of 150 pages is slow once, and the first ten seconds are full of such firsts",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.5, 2.0),
+        target=(f"{SERVING}.negatives_catalogue:app",),
+        load=steady(60, "/surprise"),
+    ),
+    Case(
+        name="cache-lru",
+        family="cache",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: memory grows by 48 KiB per request until the cache is full, and then no more",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.5, 2.0),
+        target=(f"{SERVING}.negatives_maps:app",),
+        load=steady(80, "/tiles/anywhere"),
+    ),
+    Case(
+        name="cache-expiring",
+        family="cache",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: memory grows by 40 kB per request for some seconds, until as much is thrown away as is made",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.3, 1.6),
+        target=(f"{SERVING}.negatives_baskets:app",),
+        load=steady(60, "/basket"),
+        flavour="wsgi",
+    ),
+    Case(
+        name="rate-limited",
+        family="rate-limited",
+        kind="negative",
+        labels=(*NOTHING, Label("pool", "admission-limit")),
+        binds="nothing but the agreement: more than 40/s (over the severity) are answered with 429",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.5, 2.0),
+        target=(f"{SERVING}.negatives_currency:app",),
+        load=rising(80, "/rates/NOK"),
+    ),
+    Case(
+        name="slow-but-idle",
+        family="slow-but-idle",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: each answer waits 250 ms (times the severity) for others, within the limit of 500 ms",
+        formula="none",
+        ceiling_rps=None,
+        severities=(1.0, 1.3, 1.6),
+        target=(f"{SERVING}.negatives_search:app",),
+        load=rising(50, "/flights/oslo"),
+    ),
+    Case(
+        name="slow-but-idle-threads",
+        family="slow-but-idle",
+        kind="negative",
+        labels=NOTHING,
+        binds="nothing: each answer waits 200 ms (severity 2) to 300 ms in a thread, of which there are 40",
+        formula="none",
+        ceiling_rps=None,
+        severities=(2.0, 2.5, 3.0),
+        target=(f"{SERVING}.pools_labels:app",),
+        load=steady(40, "/labels/31"),
+        flavour="sync",
+    ),
+)

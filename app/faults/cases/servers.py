@@ -121,7 +121,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=ADMISSION,
         binds="uvicorn's --limit-concurrency 21: the 21st connection is answered with 503, while core and loop idle",
-        formula="20 / (100 ms · severity + 2 ms), of which a Poisson load keeps errors within 1 % up to 0.60 (Erlang B)",
+        formula="20 / (100 ms · severity + 2 ms), and 0.60 of it with at most 1 % turned away (Erlang B)",
         ceiling_rps=lambda severity: 20 / (0.1 * severity + 0.002),
         second_rps=lambda _severity: 1200.0,
         second_binds="the worker's core, with a connection per request",
@@ -137,7 +137,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=ADMISSION,
         binds="uvicorn's --limit-concurrency 16: the 16th connection is answered with 503, while threads and core idle",
-        formula="15 / (60 ms · severity + 3 ms), of which a Poisson load keeps errors within 1 % up to 0.54 (Erlang B)",
+        formula="15 / (60 ms · severity + 3 ms), and 0.54 of it with at most 1 % turned away (Erlang B)",
         ceiling_rps=lambda severity: 15 / (0.06 * severity + 0.003),
         second_rps=lambda severity: 40 / (0.06 * severity + 0.003),
         second_binds="anyio's 40 tokens",
@@ -153,8 +153,8 @@ CASES: tuple[Case, ...] = (
         family="backlog",
         kind="single",
         labels=BACKLOG,
-        binds="an accept queue of 2 before one sync worker: at 0.58 of its slot's capacity 5 % of arrivals find it full "
-        "and come again a second later",
+        binds="an accept queue of 2 before one sync worker: at 0.58 of its slot's capacity 5 % of arrivals find it "
+        "full and come again a second later",
         formula="0.583 (M/D/1/3 with 5 % turned away, who come again) / (6 ms · severity + 1.5 ms)",
         ceiling_rps=lambda severity: utilisation_at(LATE, 3) / coupon_s(severity),
         second_rps=lambda severity: 1 / coupon_s(severity),
@@ -171,7 +171,8 @@ CASES: tuple[Case, ...] = (
         labels=BACKLOG,
         binds="an accept queue of 6 before one sync worker that now and then is busy for long: well below its slot's "
         "capacity 5 % of arrivals find it full and come again a second later",
-        formula="u (M/G/1/7 with 5 % turned away, who come again) / mean of 0.9 · 2 ms and 0.1 · 40 ms, each · severity + 1.5 ms",
+        formula="utilisation (M/G/1/7 with 5 % turned away, who come again) / mean of 2 ms (0.9) and 40 ms (0.1), each "
+        "· severity + 1.5 ms",
         ceiling_rps=lambda severity: utilisation_at(LATE, 7, statements(severity)) / mean_s(statements(severity)),
         second_rps=lambda severity: 1 / mean_s(statements(severity)),
         second_binds="the one slot",
