@@ -9,6 +9,8 @@
 #   collector   CPU of the collector with one, three and nine workers
 #   generator   requests per second of one load process beside stock Locust's and wrk's, send lag, and two processes
 #   throttled   is a generator that is the limit called one, and a server's limit never so? 26 runs (a quarter of an hour)
+#   zoo         how often the verdict is right, on known faults: three rounds of an hour; goes on where it was stopped.
+#               Options: --round N, --case NAME, --only tuned|held-out, --rediagnose, --help for all
 #   zoo-labels  are the labels of the fault zoo true? Without the classifier; options: --case, --family, --severity, --again
 #
 # The sides of a comparison take turns, each in a fresh process. --quick measures less often, and says so.
@@ -18,7 +20,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
 if [ $# -eq 0 ] || [ "$1" = -h ] || [ "$1" = --help ]; then
-    sed -n '2,16s/^# \{0,1\}//p' scripts/bench.sh
+    sed -n '2,18s/^# \{0,1\}//p' scripts/bench.sh
     exit $(($# == 0 ? 2 : 0))
 fi
 ensure_venv

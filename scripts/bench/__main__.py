@@ -5,6 +5,7 @@ import datetime as dt
 import sys
 from collections.abc import Callable, Sequence
 
+import zoo
 import zoo_labels
 from capacity import capacity
 from collector import collector
@@ -23,7 +24,7 @@ BENCHES: dict[str, Bench] = {
     "search": search,
     "throttled": throttled,
 }
-WITH_OPTIONS: dict[str, Callable[[Sequence[str]], int]] = {"zoo-labels": zoo_labels.main}
+WITH_OPTIONS: dict[str, Callable[[Sequence[str]], int]] = {"zoo": zoo.main, "zoo-labels": zoo_labels.main}
 """Run alone, with options of their own."""
 
 

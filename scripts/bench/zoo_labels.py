@@ -6,6 +6,7 @@ is kept in `runs/bench/zoo/labels.json`; what stands there is not measured again
 """
 
 import argparse
+import ast
 import contextlib
 import datetime as dt
 import fcntl
@@ -224,10 +225,14 @@ def told(case: Case, one: Judged) -> str:
 
 def fingerprint(case: Case) -> str:
     """Return a mark of everything the label rests on: the case's data, and the text of what is served."""
-    rates = [[None if rate is None else rate(one) for one in case.severities] for rate in (case.ceiling_rps,)]
-    data = {name: value for name, value in vars(case).items() if not callable(value)}
-    served = [_source(word) for words in (case.target, case.cured_target or ()) for word in words]
-    return hashlib.sha256(repr((sorted(data.items(), key=str), rates, served)).encode()).hexdigest()[:16]
+    rate = case.ceiling_rps
+    rests_on = (
+        [None if rate is None else rate(one) for one in case.severities],
+        *(case.target, case.cured_target, case.knobs, case.cured_knobs, case.load, case.press, case.connections),
+        *(case.database, sorted(case.env.items()), case.companions, case.server_cores, case.keeps),
+        [_source(word) for words in (case.target, case.cured_target or ()) for word in words],
+    )
+    return hashlib.sha256(repr(rests_on).encode()).hexdigest()[:16]
 
 
 def _source(word: str) -> str:
@@ -235,7 +240,7 @@ def _source(word: str) -> str:
     if not module.startswith("pinchpoint.app.faults.serving."):
         return word
     path = Path(inspect.getfile(Case)).parent / "serving" / f"{module.rpartition('.')[2]}.py"
-    return path.read_text(encoding="utf-8") if path.is_file() else word
+    return ast.dump(ast.parse(path.read_text(encoding="utf-8"))) if path.is_file() else word
 
 
 def labels() -> dict[str, Any]:
