@@ -4,9 +4,8 @@ import argparse
 import datetime as dt
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
-import zoo
-import zoo_labels
 from capacity import capacity
 from collector import collector
 from figures import Bench, report
@@ -24,14 +23,15 @@ BENCHES: dict[str, Bench] = {
     "search": search,
     "throttled": throttled,
 }
-WITH_OPTIONS: dict[str, Callable[[Sequence[str]], int]] = {"zoo": zoo.main, "zoo-labels": zoo_labels.main}
-"""Run alone, with options of their own."""
+WITH_OPTIONS = {"zoo": "zoo", "zoo-labels": "zoo_labels"}
+"""Modules whose `main` takes options of its own; imported when asked for."""
 
 
 def main() -> int:
     """Return 0 when every target is met, 1 when one is missed, 2 for an unknown name."""
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:
-        return WITH_OPTIONS[sys.argv[1]](sys.argv[2:])
+        asked_for: Callable[[Sequence[str]], int] = import_module(WITH_OPTIONS[sys.argv[1]]).main
+        return asked_for(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="scripts/bench.sh", description="Measure pinchpoint itself.")
     parser.add_argument("names", nargs="+", metavar="NAME", choices=sorted(BENCHES), help=", ".join(sorted(BENCHES)))
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: an honest smaller run")
