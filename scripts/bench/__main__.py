@@ -3,7 +3,6 @@
 import argparse
 import datetime as dt
 import sys
-from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from capacity import capacity
@@ -30,8 +29,7 @@ WITH_OPTIONS = {"zoo": "zoo", "zoo-labels": "zoo_labels"}
 def main() -> int:
     """Return 0 when every target is met, 1 when one is missed, 2 for an unknown name."""
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:
-        asked_for: Callable[[Sequence[str]], int] = import_module(WITH_OPTIONS[sys.argv[1]]).main
-        return asked_for(sys.argv[2:])
+        return int(import_module(WITH_OPTIONS[sys.argv[1]]).main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="scripts/bench.sh", description="Measure pinchpoint itself.")
     parser.add_argument("names", nargs="+", metavar="NAME", choices=sorted(BENCHES), help=", ".join(sorted(BENCHES)))
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: an honest smaller run")
