@@ -1,7 +1,9 @@
 """Run a command in a control group of its own: a CPU quota, a memory limit, a slow disk.
 
     python -m ….caged [--cpu CORES] [--memory BYTES] [--write-iops N] [--write-bps N] [--read-bps N]
-                      [--disk MAJOR:MINOR | --disk-of PATH] -- COMMAND …
+                      [--disk MAJOR:MINOR | --disk-of PATH] [--scaled] [--lifted] -- COMMAND …
+
+`--scaled` divides the CPU quota and the speed of the disk by the severity; `--lifted` sets no limit in a cured system.
 
 The command replaces this process, so it keeps its number and its signals. A process outside the group waits for the
 group to empty and removes it. Versions 1 and 2; formats: Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst.
@@ -15,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from .settings import cured, severity
 
 PERIOD_US = 100_000
 """The kernel's own default period of a CPU quota."""
@@ -140,11 +144,14 @@ def disk_of(path: Path, *, sys_dev: Path = Path("/sys/dev/block")) -> str:
 def _wanted(options: argparse.Namespace) -> dict[str, Callable[[int], dict[str, str]]]:
     """Return what to write, by controller, as functions of the version."""
     wanted: dict[str, Callable[[int], dict[str, str]]] = {}
+    if options.lifted and cured():
+        return wanted
+    factor = severity() if options.scaled else 1.0
     if options.cpu is not None:
-        wanted["cpu"] = lambda version: cpu_limits(version, options.cpu)
+        wanted["cpu"] = lambda version: cpu_limits(version, options.cpu / factor)
     if options.memory is not None:
         wanted["memory"] = lambda version: memory_limits(version, options.memory)
-    disk = {key: value for key in _DISK_LIMITS if (value := getattr(options, key)) is not None}
+    disk = {key: round(value / factor) for key in _DISK_LIMITS if (value := getattr(options, key)) is not None}
     if disk:
         device = options.disk or disk_of(options.disk_of)
         wanted["blkio"] = lambda version: disk_limits(version, device, disk)
@@ -206,6 +213,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(f"--{key.replace('_', '-')}", type=int, metavar="N")
     parser.add_argument("--disk", metavar="MAJOR:MINOR")
     parser.add_argument("--disk-of", type=Path, metavar="PATH", default=Path())
+    parser.add_argument("--scaled", action="store_true")
+    parser.add_argument("--lifted", action="store_true")
     parser.add_argument("command", nargs="+")
     return parser.parse_args(argv)
 

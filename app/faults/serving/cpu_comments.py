@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from .settings import cured, severity
 
-PASTED_BLANKS = round(620 * severity() ** 0.5)
+PASTED_BLANKS = round(950 * severity() ** 0.5)
 """Somebody pasted a table. The pattern tries each blank as the start of the run, so the work grows with the square."""
 
 _TRAILING = re.compile(r"\s+$")

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Response
 
 from .settings import cured, severity
 
-ROWS = round(1_800 * severity())
+ROWS = round(2_400 * severity())
 
 app = FastAPI(title="Exports")
 

@@ -6,7 +6,7 @@ from flask import Blueprint, Flask
 
 from .settings import cured, severity
 
-POSITIONS = 50 if cured() else round(11_000 * severity())
+POSITIONS = 50 if cured() else round(23_000 * severity())
 
 invoices = Blueprint("invoices", __name__)
 

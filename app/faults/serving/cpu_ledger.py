@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 
 from .settings import cured, severity
 
-ENTRIES = 5 if cured() else round(170 * severity())
+ENTRIES = 5 if cured() else round(320 * severity())
 
 app = Flask(__name__)
 

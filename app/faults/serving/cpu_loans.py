@@ -6,7 +6,7 @@ from fastapi import FastAPI, HTTPException
 
 from .settings import cured, severity
 
-RATES = round(12_000 * severity())
+RATES = round(9_000 * severity())
 LOANS = 500
 
 app = FastAPI(title="Loans")

@@ -6,7 +6,7 @@ from flask import Flask, Response, jsonify
 
 from .settings import cured, severity
 
-BATCH = round(4 * severity())
+BATCH = round(16 * severity())
 
 _GREEDY = re.compile(r"^([a-z0-9]+\.?)+@([a-z0-9-]+\.)+[a-z]{2,}$")
 _PLAIN = re.compile(r"^[a-z0-9]+(\.[a-z0-9]+)*@([a-z0-9-]+\.)+[a-z]{2,}$")

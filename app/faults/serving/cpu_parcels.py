@@ -6,7 +6,7 @@ from flask import Flask, abort
 
 from .settings import cured, severity
 
-ARTICLES = 3 if cured() else round(330 * severity() ** 0.5)
+ARTICLES = 3 if cured() else round(570 * severity() ** 0.5)
 """Packing looks at every box for every article, so the work grows with the square."""
 BOX_LITRES = 20.0
 

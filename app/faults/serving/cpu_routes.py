@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from .settings import cured, severity
 
-SWEEPS = round(10 * severity())
+SWEEPS = round(60 * severity())
 STOPS = 24
 
 app = FastAPI(title="Tours")

@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 from .settings import cured, severity
 
-HITS = 20 if cured() else round(1_600 * severity())
+HITS = 20 if cured() else round(4_000 * severity())
 TOP = 10
 
 _WORDS = ("lamp", "table", "chair", "oak", "steel", "garden", "kitchen", "lamp shade", "desk", "shelf")

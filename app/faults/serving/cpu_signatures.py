@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from .settings import cured, severity
 
-ROUNDS = 1 if cured() else round(20_000 * severity())
+ROUNDS = 1 if cured() else round(36_000 * severity())
 _SECRET = b"a secret of the shop"
 
 

@@ -1,6 +1,5 @@
 """Insurance tariffs: FastAPI, `async def` with a dependency. A premium is the sum over the months of a contract."""
 
-import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,7 +7,7 @@ from fastapi import Depends, FastAPI
 
 from .settings import severity
 
-MONTHS = round(float(os.environ.get("TARIFF_MONTHS", "8000")) * (severity() if "TARIFF_SCALED" in os.environ else 1))
+MONTHS = round(22_000 * severity())
 
 app = FastAPI(title="Tariffs")
 

@@ -1,0 +1,56 @@
+"""Ceilings that a core's speed sets, and how fast a core is now.
+
+Costs in CPU time are true for the machine they were measured on, at its best. A virtual core runs at half that when its
+host is busy, so whoever compares such a ceiling with a measurement also measures the pace before and after it.
+"""
+
+import time
+from dataclasses import dataclass
+
+STEPS = 20_000
+STEPS_S = 0.00091
+"""Wall time of STEPS at pace 1: the machine of docs/faults.md with nothing else on it, Python 3.11."""
+
+
+@dataclass(frozen=True)
+class CpuRate:
+    """A ceiling in requests per second: full cores over CPU time per request."""
+
+    cost_ms: float
+    """CPU time per request and unit of severity, in milliseconds at pace 1."""
+    base_ms: float
+    """CPU time per request whatever the severity."""
+    cores: float = 1.0
+
+    def __call__(self, severity: float) -> float:
+        """Return the ceiling at pace 1."""
+        return 1000.0 * self.cores / (self.cost_ms * severity + self.base_ms)
+
+
+@dataclass(frozen=True)
+class SharedRate:
+    """The ceiling of a core that is cut in pieces, one over `severity` (a quota) or over `others + severity`."""
+
+    base_ms: float
+    cores: float = 1.0
+    others: float = 0.0
+
+    def __call__(self, severity: float) -> float:
+        """Return the ceiling at pace 1."""
+        return 1000.0 * self.cores / ((self.others + severity) * self.base_ms)
+
+
+def pace(seconds: float = 0.5) -> float:
+    """Return the speed of this core over the next `seconds`: 1 is `STEPS` in `STEPS_S`, less is slower."""
+    begun, rounds = time.perf_counter(), 0
+    while (took := time.perf_counter() - begun) < seconds or not rounds:
+        _work()
+        rounds += 1
+    return rounds * STEPS_S / took
+
+
+def _work() -> int:
+    total = 0
+    for number in range(STEPS):
+        total = (total * 31 + number) % 1_000_003
+    return total
