@@ -399,6 +399,53 @@ def doctor(
     _leave(office.exit_code(checks), None)
 
 
+@app.command()
+def selftest(
+    *,
+    case: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this one, also one beyond the short set; repeatable.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Of each case, such as 60s.")] = "60s",
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="A PostgreSQL server in which databases may be made, for cases that need one."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the recordings go.")] = RUNS / "selftest",
+    show: Annotated[bool, typer.Option("--list", help="Show every case there is, and run none.")] = False,
+    as_json: AS_JSON = False,
+) -> None:
+    """Is pinchpoint right on this machine? Press apps with a known bottleneck, and see whether it is named.
+
+    Each case is a small app with one fault whose limit is arithmetic, run as you would run your own: `pinchpoint run`
+    in a process of its own, which is not told what is wrong. The short set has one case of every class and takes about
+    nine minutes; nothing else should run meanwhile.
+
+    - `pinchpoint selftest` the short set
+
+    - `pinchpoint selftest --list` all cases, with what each needs
+
+    - `pinchpoint selftest --case thread-lock --case leak --budget 90s`
+
+    - `pinchpoint report runs/selftest/thread-lock` the whole report of a case
+
+    Exit code 0: every verdict was right. 1: one was wrong. 3: a measurement was invalid on this machine.
+    """
+    from pinchpoint.commands import selftest as trial  # noqa: PLC0415 - as above
+    from pinchpoint.commands.config import parse_budget  # noqa: PLC0415
+
+    if show:
+        trial.listing(_Result())
+        return
+    outcomes = trial.selftest(case or [], parse_budget(budget), out, talk, postgres)
+    if as_json:
+        _show_json(trial.as_json(outcomes))
+    else:
+        trial.render(outcomes, _Result())
+    _leave(trial.exit_code(outcomes), None)
+
+
 def _wrote(paths: dict[str, Path]) -> None:
     for path in paths.values():
         talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)

@@ -102,7 +102,7 @@ class Prepared:
         return replace(plan, command=replace(plan.command, env=plan.env))
 
     def _parsed(self) -> RunConfig:
-        target, command = self.target_words(), ()
+        target, command = self.target_words(), tuple[str, ...]()
         if "--" in target:
             cut = target.index("--")
             target, command = target[:cut], tuple(target[cut + 1 :])
