@@ -9,8 +9,8 @@ from importlib import import_module
 from .case import Case
 
 MODULES = (
-    "cpu", "memory", "databases", "pools", "servers", "blocking", "locks", "devices", "mixed", "negatives",
-    "generators",
+    "cpu", "memory", "databases", "data_queries", "data_locks", "pools", "servers", "blocking", "locks", "devices",
+    "mixed", "negatives", "generators",
 )  # fmt: skip
 
 TUNED = frozenset(
