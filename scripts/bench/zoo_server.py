@@ -13,7 +13,7 @@ import psutil
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import all_cases
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 
 def wanted_cases(only: Sequence[str], families: Sequence[str]) -> list[Case]:
@@ -33,7 +33,7 @@ def names() -> list[str]:
 @contextlib.contextmanager
 def database(needed: bool) -> Iterator[str | None]:
     """Start a PostgreSQL server where one is needed and can be; yield its URL."""
-    from tests.support.postgres import skip_reason, temporary_postgres  # noqa: PLC0415 - of the checkout alone
+    from support.postgres import skip_reason, temporary_postgres  # noqa: PLC0415 - of the checkout alone
 
     if not needed or skip_reason() is not None:
         yield None
