@@ -151,6 +151,8 @@ def _turn(turn: Turn, budget_s: float, postgres: str | None) -> zoo_results.Row:
         with prepared(turn.case, severity=turn.severity, postgres=postgres) as ready:
             pin_database(postgres if turn.case.database == "postgresql" else None, ready.cores.server)
             done = run(ready, turn.folder, budget_s, ("--seed", str(turn.round)))
+    except Interrupted:
+        raise
     except PinchpointError as error:
         return {**row, "at": at, "skipped": f"it could not be prepared: {error}"}
     return {**row, "at": at, "budget_s": budget_s, **zoo_results.ended(done, turn.folder)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
+from typing import Literal
 
 import zoo_labels
 from figures import Figure
@@ -66,15 +67,17 @@ Test = Callable[[Result], bool]
 
 
 def _share(
-    name: str, results: Sequence[Result], test: Test, target: float | None, better: str = "higher"
+    name: str,
+    results: Sequence[Result],
+    test: Test,
+    target: float | None,
+    better: Literal["higher", "lower"] = "higher",
 ) -> list[Figure]:
     found = accuracy.share(results, test)
     if found.share is None:
         return []
-    side = "lower" if better == "lower" else "higher"
-    return [
-        Figure(f"{name} ({found.hits} of {found.runs})", found.share, "", target, side, found.ci_cases, found.cases)
-    ]
+    told = f"{name} ({found.hits} of {found.runs})"
+    return [Figure(told, found.share, "", target, better, found.ci_cases, found.cases)]
 
 
 def _discards(rows: Sequence[Row], cases: Sequence[Case]) -> Figure:

@@ -28,13 +28,19 @@ from rich.table import Table
 from zoo_server import database, names, pin_database, wanted_cases
 
 from pinchpoint.app.faults.case import Case
+from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import Prepared, prepared, unmet
-from pinchpoint.errors import PinchpointError
+from pinchpoint.errors import Interrupted, PinchpointError
 from pinchpoint.processes import Child, start
 from pinchpoint.readiness import wait_http_ready
 
 LABELS = FOLDER / "zoo" / "labels.json"
 PRESS = Path(__file__).resolve().parent / "zoo_press.py"
+OPEN = PRESS.with_name("zoo_open.py")
+OPEN_LIMIT_MS, OPEN_SHARE = 500, 0.05
+OPEN_LEVELS, OPEN_CURED_LEVELS = (0.8, 0.9, 1.0, 1.1, 1.2), (1.2, 1.3, 1.4)
+"""Rates of the open loop, over the ceiling. Each is offered for a time in which some hundred arrivals come."""
+OPEN_S = 10.0
 WARMUP_S, SECONDS = 1.5, 4.0
 READY_S = 30.0
 REDIAL_S = 0.5
@@ -75,12 +81,18 @@ class Judged:
 
 
 def main(words: Sequence[str]) -> int:
-    """Check the labels asked for; return 0 when all stand, 1 when one does not."""
+    """Check the labels asked for; return 0 when all stand, 1 when one does not.
+
+    Raises:
+        Interrupted: by a signal; what was measured is kept, and nothing is left running.
+
+    """
     asked = _parser().parse_args(words)
     console, talk = Console(soft_wrap=True), Console(stderr=True)
     cases = [case for case in wanted_cases(asked.case, asked.family) if case.kind != "generator"]
     standing = True
-    with database(any(case.database == "postgresql" for case in cases)) as postgres:
+    needs_postgres = any(case.database == "postgresql" for case in cases)
+    with interruptible(), database(needs_postgres) as postgres:
         for number, case in enumerate(cases, 1):
             if (reason := unmet(case, postgres)) is not None:
                 talk.print(f"[{number}/{len(cases)}] {case.name}: skipped, {reason}", highlight=False)
@@ -113,6 +125,8 @@ def _check(case: Case, severities: Sequence[str], postgres: str | None) -> list[
     try:
         cured = None if case.kind == "negative" else _measure(case, asked[0], postgres, cured=True)
         return [_judge(case, severity, _measure(case, severity, postgres), cured) for severity in asked]
+    except Interrupted:
+        raise
     except PinchpointError as error:
         return str(error)
 
@@ -139,10 +153,9 @@ def serving(ready: Prepared) -> Iterator[tuple[Child, int]]:
 
 
 def _press(case: Case, ready: Prepared, child: Child, port: int) -> Measured:
-    paths = case.press or _paths(case.load)
-    numbers = [str(one) for one in (port, case.connections, ready.several_workers * REDIAL_S, WARMUP_S, SECONDS)]
+    words, seconds = _open_words(case, ready, port) if case.connections == 0 else _closed_words(case, ready, port)
     pin = [] if ready.cores.load is None else ["taskset", "-c", ",".join(map(str, sorted(ready.cores.load)))]
-    with subprocess.Popen([*pin, sys.executable, str(PRESS), *numbers, *paths], stdout=subprocess.PIPE) as loop:
+    with subprocess.Popen([*pin, sys.executable, *words], stdout=subprocess.PIPE) as loop:
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 loop.wait(WARMUP_S)
@@ -155,7 +168,22 @@ def _press(case: Case, ready: Prepared, child: Child, port: int) -> Measured:
     grown = sum(rss for rss, _ in after.values()) - sum(rss for rss, _ in before.values())
     used = sum(cpu - before.get(pid, (0, 0.0))[1] for pid, (_, cpu) in after.items())
     died = bool(set(before) - set(after))
-    return Measured(**found, server_cpu=used / SECONDS, bytes_per_request=grown / max(found["ok"], 1), died=died)
+    return Measured(**found, server_cpu=used / seconds, bytes_per_request=grown / max(found["ok"], 1), died=died)
+
+
+def _closed_words(case: Case, ready: Prepared, port: int) -> tuple[list[str], float]:
+    """Return the words of the closed loop, and the seconds that are measured."""
+    numbers = (port, case.connections, ready.several_workers * REDIAL_S, WARMUP_S, SECONDS)
+    return [str(PRESS), *map(str, numbers), *(case.press or _paths(case.load))], SECONDS
+
+
+def _open_words(case: Case, ready: Prepared, port: int) -> tuple[list[str], float]:
+    """Return the words of the open loop, for a limit that lies in how arrivals come and not in a flow, and its seconds."""
+    assert case.ceiling_rps is not None  # noqa: S101 - what else would be checked
+    levels = OPEN_CURED_LEVELS if ready.cured else OPEN_LEVELS
+    rates = [f"{one * case.ceiling_rps(ready.severity):.1f}:{OPEN_S:g}" for one in levels]
+    path = (case.press or _paths(case.load))[0]
+    return [str(OPEN), *map(str, (port, path, OPEN_LIMIT_MS, OPEN_SHARE, 1)), *rates], len(levels) * OPEN_S
 
 
 def _processes(child: Child) -> dict[int, tuple[int, float]]:

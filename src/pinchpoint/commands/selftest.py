@@ -18,7 +18,7 @@ from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import all_cases
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import Ended, prepared, run, unmet
-from pinchpoint.errors import ExitCode, PinchpointError, UsageError
+from pinchpoint.errors import ExitCode, Interrupted, PinchpointError, UsageError
 from pinchpoint.report.build import REPORT_JSON
 
 SCHEMA = "pinchpoint.selftest/1"
@@ -125,6 +125,8 @@ def _one(case: Case, folder: Path, make: Run, postgres: str | None) -> Outcome:
     folder.with_suffix(".log").unlink(missing_ok=True)
     try:
         ended = make(case, severity, folder)
+    except Interrupted:
+        raise
     except PinchpointError as error:
         return Outcome(case, severity, None, reason=str(error))
     report = None
