@@ -86,7 +86,7 @@ class Case:
     press: tuple[str, ...] = ()
     """Paths for the plain closed loop that checks the label; empty: those of `--get` in `load`."""
     connections: int = 64
-    """Connections of that closed loop."""
+    """Connections of that closed loop; 0 where only an open loop meets the limit: the rate at which 5 % are late."""
     database: Database = "none"
     """Which database `DATABASE_URL` names: a file in the scratch folder, or a PostgreSQL server of one's own."""
     env: Mapping[str, str] = field(default_factory=dict)

@@ -38,9 +38,9 @@ LABELS = FOLDER / "zoo" / "labels.json"
 PRESS = Path(__file__).resolve().parent / "zoo_press.py"
 OPEN = PRESS.with_name("zoo_open.py")
 OPEN_LIMIT_MS, OPEN_SHARE = 500, 0.05
-OPEN_LEVELS, OPEN_CURED_LEVELS = (0.8, 0.9, 1.0, 1.1, 1.2), (1.2, 1.3, 1.4)
+OPEN_LEVELS, OPEN_CURED_LEVELS = (0.8, 0.9, 1.0, 1.1, 1.2), (1.25, 1.4)
 """Rates of the open loop, over the ceiling. Each is offered for a time in which some hundred arrivals come."""
-OPEN_S = 10.0
+OPEN_S = 7.0
 WARMUP_S, SECONDS = 1.5, 4.0
 READY_S = 30.0
 REDIAL_S = 0.5
@@ -178,7 +178,7 @@ def _closed_words(case: Case, ready: Prepared, port: int) -> tuple[list[str], fl
 
 
 def _open_words(case: Case, ready: Prepared, port: int) -> tuple[list[str], float]:
-    """Return the words of the open loop, for a limit that lies in how arrivals come and not in a flow, and its seconds."""
+    """Return the words of the open loop, for a limit that lies in how arrivals come, and its seconds."""
     assert case.ceiling_rps is not None  # noqa: S101 - what else would be checked
     levels = OPEN_CURED_LEVELS if ready.cured else OPEN_LEVELS
     rates = [f"{one * case.ceiling_rps(ready.severity):.1f}:{OPEN_S:g}" for one in levels]

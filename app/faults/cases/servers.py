@@ -161,7 +161,9 @@ CASES: tuple[Case, ...] = (
         second_binds="the one slot",
         target=gunicorn(f"{SERVING}.servers_coupons:app", "--backlog", "1"),
         cured_target=gunicorn(f"{SERVING}.servers_coupons:app", "--backlog", "2048"),
+        severities=(1.0, 1.5, 2.0),
         load=("--get", "/coupons/A12"),
+        connections=0,
         flavour="wsgi",
     ),
     Case(
@@ -178,7 +180,9 @@ CASES: tuple[Case, ...] = (
         second_binds="the one slot",
         target=gunicorn(f"{SERVING}.servers_statements:app", "--backlog", "5"),
         cured_target=gunicorn(f"{SERVING}.servers_statements:app", "--backlog", "2048"),
+        severities=(1.0, 1.5, 2.0),
         load=("--get", "/statements/77"),
+        connections=0,
         flavour="wsgi",
     ),
 )
