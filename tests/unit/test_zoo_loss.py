@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pinchpoint.app.faults.loss import full_queue_share, utilisation_at
 
-LOADS = st.floats(0.05, 2.0)
-PLACES = st.integers(1, 12)
+LOADS = st.floats(0.3, 2.0)
+PLACES = st.integers(1, 8)
 BURSTS = ((0.9, 2.0), (0.1, 40.0))
 
 
