@@ -1,4 +1,4 @@
-"""Pay slips: Flask. Income tax is a progression that is walked bracket by bracket, month by month."""
+"""Pay slips: Flask. Income tax is a progression that is walked bracket by bracket, person by person."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from flask import Flask
 from .settings import severity
 
 BRACKETS = [(1_000 + 250 * i, 0.10 + 0.0025 * i) for i in range(120)]
-MONTHS = round(36 * severity())
+SLIPS = round(420 * severity())
 
 app = Flask(__name__)
 
@@ -29,9 +29,9 @@ def home() -> dict[str, str]:
     return {"service": "payroll"}
 
 
-@app.get("/staff/<int:staff_id>/slips")
-def slips(staff_id: int) -> dict[str, Any]:
-    """Return the pay of the months."""
-    gross = 24_000.0 + staff_id % 900
-    net = [round(gross + 10 * month - tax(gross + 10 * month), 2) for month in range(MONTHS)]
-    return {"staff": staff_id, "net": round(sum(net), 2), "months": len(net)}
+@app.get("/departments/<int:department_id>/slips")
+def slips(department_id: int) -> dict[str, Any]:
+    """Return the pay of a department, person by person and month by month."""
+    gross = 24_000.0 + department_id % 900
+    net = [round(gross + number - tax(gross + number), 2) for number in range(SLIPS)]
+    return {"department": department_id, "net": round(sum(net), 2), "slips": len(net)}

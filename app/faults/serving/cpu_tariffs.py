@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 
 from .settings import severity
 
-MONTHS = round(22_000 * severity())
+MONTHS = round(35_000 * severity())
 
 app = FastAPI(title="Tariffs")
 

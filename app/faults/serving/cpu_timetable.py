@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 MINUTES_A_DAY = 24 * 60
-DEPARTURES = [(7 * i % MINUTES_A_DAY, f"line {i % 23}", f"stop {i * 11 % 211}") for i in range(9_000)]
+DEPARTURES = [(7 * i % MINUTES_A_DAY, f"line {i % 23}", f"stop {i * 11 % 211}") for i in range(40_000)]
 
 
 def next_departures(stop: str, after: int, count: int) -> list[dict[str, object]]:
