@@ -12,6 +12,8 @@
 #   zoo         how often the verdict is right, on known faults: three rounds of an hour; goes on where it was stopped.
 #               Options: --round N, --case NAME, --only tuned|held-out, --rediagnose, --help for all
 #   zoo-labels  are the labels of the fault zoo true? Without the classifier; options: --case, --family, --severity, --again
+#   zoo-page    fill docs/accuracy.md from what the zoo has recorded so far; options: --final, --results FILE
+#   zoo-pack    keep one small recording of each case as a test's fixture; options: --round N, --case NAME, --expect
 #
 # The sides of a comparison take turns, each in a fresh process. --quick measures less often, and says so.
 # Nothing else should run meanwhile.
@@ -20,7 +22,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
 if [ $# -eq 0 ] || [ "$1" = -h ] || [ "$1" = --help ]; then
-    sed -n '2,18s/^# \{0,1\}//p' scripts/bench.sh
+    sed -n '2,20s/^# \{0,1\}//p' scripts/bench.sh
     exit $(($# == 0 ? 2 : 0))
 fi
 ensure_venv

@@ -22,7 +22,7 @@ BENCHES: dict[str, Bench] = {
     "search": search,
     "throttled": throttled,
 }
-WITH_OPTIONS = {"zoo": "zoo", "zoo-labels": "zoo_labels"}
+WITH_OPTIONS = {"zoo": "zoo", "zoo-labels": "zoo_labels", "zoo-page": "zoo_page", "zoo-pack": "zoo_pack"}
 """Modules whose `main` takes options of its own; imported when asked for."""
 
 

@@ -332,7 +332,7 @@ def mcnemar(ours_only: int, theirs_only: int) -> float:
     """Return the exact two-sided p-value that the two are equally often right (McNemar 1947, binomial with p = 1/2)."""
     n, fewer = ours_only + theirs_only, min(ours_only, theirs_only)
     tail = sum(comb(n, k) for k in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def with_baseline(result: Result, name: str) -> Result | None:

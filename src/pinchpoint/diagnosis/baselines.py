@@ -138,8 +138,8 @@ def _for_the_loop(server: ServerFigures, queues: dict[str, float | None]) -> flo
     if not server.has_loop or server.inflight is None:
         return None
     elsewhere = sum(size or 0.0 for name, size in queues.items() if name != "backlog")
-    tokens = server.pools.get("threadpool")
-    elsewhere += (tokens.busy or 0.0) if tokens is not None else 0.0
+    # Of nested pools the fullest one's members are held by most of those that hold any.
+    elsewhere += max((pool.busy or 0.0 for name, pool in server.pools.items() if name != "slots"), default=0.0)
     return max(0.0, server.inflight - elsewhere)
 
 

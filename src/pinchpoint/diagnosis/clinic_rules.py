@@ -5,7 +5,7 @@
 | CPU | 90th percentile below 0.9: "not fully used" | CPU of the busiest worker, per tick |
 | event-loop delay | median ≥ 10 ms, or maximum ≥ 100 ms | lateness of the probe's timer on the loop, per tick |
 | loop utilisation | median ≥ 0.95 | busy share of the loop, per tick |
-| memory | a second with ≥ 100 ms of garbage collection | not measured: CPython frees by counting. No issue |
+| memory | a second with ≥ 100 ms of garbage collection | not measured: no issue (CPython frees by counting) |
 | handles | runs of ups and downs not by chance (1e-7), or skewed (1e-10) | open descriptors of the busiest worker |
 
 Doctor's classes become ours in the way that suits it best. `event-loop` (the loop is late while the CPU is in use) is
@@ -14,8 +14,8 @@ that Doctor means, database and downstream services: it does not know which, so 
 is `none/not-saturated`; `unknown`, nine of its sixteen combinations, and `data` name nothing: `undetermined`.
 
 Doctor's mixture model, which takes V8's own threads out of the CPU figure, is left out: CPython has no such threads.
-It has one sample each 10 ms where this has one each 100 ms; its thresholds are on medians and quantiles, so that matters
-to the handles alone. The window is given: all steps that broke the app, or else the heaviest one.
+It has one sample each 10 ms where this has one each 100 ms; its thresholds are on medians and quantiles, so only the
+handles feel that. The window is given: all steps that broke the app, or else the heaviest one.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ def _sawtooth(values: Sequence[float]) -> float:
     steps = [after - before for before, after in pairwise(values) if after != before]
     n, ups = len(steps), sum(step > 0 for step in steps)
     tail = sum(comb(n, k) for k in range(min(ups, n - ups) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def _skewed(values: Sequence[float]) -> float:
