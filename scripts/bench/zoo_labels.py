@@ -124,7 +124,7 @@ def _check(case: Case, severities: Sequence[str], postgres: str | None) -> list[
     asked = [case.severities[SEVERITIES.index(one)] for one in severities] or list(case.severities)
     try:
         cured = None if case.kind == "negative" else _measure(case, asked[0], postgres, cured=True)
-        return [_judge(case, severity, _measure(case, severity, postgres), cured) for severity in asked]
+        return [_judge(case, one, _measure(case, one, postgres), cured) for one in dict.fromkeys(asked)]
     except Interrupted:
         raise
     except PinchpointError as error:

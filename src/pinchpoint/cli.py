@@ -426,7 +426,7 @@ def selftest(
 
     - `pinchpoint selftest --list` all cases, with what each needs
 
-    - `pinchpoint selftest --case thread-lock --case leak --budget 90s`
+    - `pinchpoint selftest --case thread-lock --case leak-async --budget 90s`
 
     - `pinchpoint report runs/selftest/thread-lock` the whole report of a case
 

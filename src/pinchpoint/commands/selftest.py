@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,9 +27,9 @@ SHORT = (
     "python-loop-async",
     "sleep-in-dependency",
     "db-pool-async-sqlite",
-    "missing-index-sqlite",
+    "missing-index-sqlite-async",
     "thread-lock",
-    "leak",
+    "leak-async",
     "under-loaded-pool",
     "generator-quota-30",
 )
@@ -88,8 +89,8 @@ def chosen(names: Sequence[str]) -> list[Case]:
     known = {case.name: case for case in all_cases()}
     for name in names:
         if name not in known:
-            near = [one for one in known if name in one or one in name]
-            hint = f"did you mean {' or '.join(near[:3])}?" if near else "`pinchpoint selftest --list` shows them all"
+            near = get_close_matches(name, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`pinchpoint selftest --list` shows them all"
             raise UsageError(f"there is no case {name!r}; {hint}")
     return [known[name] for name in names or SHORT]
 
