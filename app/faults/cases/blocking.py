@@ -24,7 +24,7 @@ _TRACK_S = 0.0025
 _QUOTE_S = 0.0020
 _PROFILE_S = 0.0010
 _MAIL_S = 0.0025
-_RECORD_BYTES = 1_700
+_RECORD_BYTES = 1_835
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -140,8 +140,8 @@ CASES: tuple[Case, ...] = (
         family="log-pipe",
         kind="single",
         labels=_ANSWER,
-        binds="the event loop: each request logs 1.7 kB to a pipe that is read at 200 kB/s, and the full pipe blocks",
-        formula="200 kB/s / severity / 1.7 kB",
+        binds="the event loop: each request logs 1.835 kB to a pipe that is read at 200 kB/s, and the full pipe blocks",
+        formula="200 kB/s / severity / 1.835 kB",
         ceiling_rps=lambda severity: 200_000 / severity / _RECORD_BYTES,
         second_rps=lambda _severity: 1_000.0,
         second_binds="the CPU of the worker",
