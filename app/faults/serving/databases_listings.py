@@ -16,11 +16,11 @@ LISTINGS = round(60_000 * severity())
 _TABLE = (
     "DROP TABLE IF EXISTS listings",
     "CREATE TABLE listings (id int PRIMARY KEY, seller text, title text, cents int)",
-    f"""INSERT INTO listings SELECT i, 'seller ' || i::bigint * 7919 % 6000, 'thing ' || i, i % 5000
+    f"""INSERT INTO listings SELECT i, 'Seller ' || i::bigint * 7919 % 6000, 'thing ' || i, i % 5000
     FROM generate_series(1, {LISTINGS}) i""",  # noqa: S608 - a number of ours
 )
-_INDEX = ("CREATE INDEX listings_by_seller ON listings (seller)",) if cured() else ()
-_CHEAPEST = "SELECT id, title, cents FROM listings WHERE seller = $1 ORDER BY cents LIMIT 10"
+_INDEX = ("CREATE INDEX listings_by_seller ON listings (lower(seller))",) if cured() else ()
+_CHEAPEST = "SELECT id, title, cents FROM listings WHERE lower(seller) = $1 ORDER BY cents LIMIT 10"
 
 
 @asynccontextmanager

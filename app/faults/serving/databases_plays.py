@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 
 from .settings import cured, severity, sqlite_path
 
-PLAYS = round(60_000 * severity())
+PLAYS = round(120_000 * severity())
 STATIONS = PLAYS // 20
 _LATEST = "SELECT id, title, seconds FROM plays WHERE station = ? ORDER BY id DESC LIMIT 20"
 

@@ -13,7 +13,7 @@ _ROWS = "INSERT INTO accounts SELECT i, 'holder ' || i, i * 100 FROM generate_se
 # Balances live with the clearing house; this view stands for the foreign table and waits as it does.
 _VIEW = f"""
 CREATE OR REPLACE VIEW cleared_accounts AS
-SELECT a.id, a.holder, a.cents, pg_sleep({0.060 * severity():.6f}) AS settled FROM accounts a
+SELECT a.id, a.holder, a.cents, pg_sleep({0.060 * severity():.6f})::text AS settled FROM accounts a
 """  # noqa: S608 - a number of ours
 _READ = text("SELECT id, holder, cents, settled FROM cleared_accounts WHERE id = :id")
 

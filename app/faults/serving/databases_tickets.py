@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from .settings import cured, severity, sqlite_path
 
-TICKETS = round(30_000 * severity())
+TICKETS = round(60_000 * severity())
 CUSTOMERS = TICKETS // 10
 _SUMMARY = """
 SELECT state, count(*), max(opened) FROM tickets
