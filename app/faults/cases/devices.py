@@ -15,7 +15,7 @@ def _stub(delay_ms: float, at_once: int) -> tuple[str, ...]:
 
 
 def _gunicorn(address: str, worker_class: str, *words: str) -> tuple[str, ...]:
-    bind = ("{python}", "-m", "gunicorn", "--bind", f"{address}:{{port}}", "--no-control-socket")
+    bind = ("{python}", "-m", "gunicorn", "--bind", f"{address}:{{port}}", "--keep-alive", "75", "--no-control-socket")
     return (*bind, "--worker-class", worker_class, *words)
 
 
@@ -43,6 +43,7 @@ CASES: tuple[Case, ...] = (
         labels=_DISK,
         binds="the disk, at 240 writes per second: each request syncs a document of one page (times the severity)",
         formula="240 / (2.3 * severity)",
+        severities=(1.0, 2.0, 3.0),
         ceiling_rps=lambda severity: _IOPS / (_OPERATIONS * round(severity)),
         second_rps=lambda _severity: 1_500.0,
         second_binds="the CPU of the worker",
@@ -80,7 +81,7 @@ CASES: tuple[Case, ...] = (
         binds="the carrier's service, which serves 4 at a time, 40 ms each; the client's connections are unlimited",
         formula="4 / (40 ms * severity)",
         ceiling_rps=lambda severity: 4 / (0.040 * severity),
-        second_rps=lambda _severity: 350.0,
+        second_rps=lambda _severity: 1_000.0,
         second_binds="the CPU of the worker",
         target=(f"{_SERVING}.devices_freight:app",),
         load=("--get", "/parcels/4711/freight"),

@@ -15,13 +15,13 @@ def _stub(delay_ms: float) -> tuple[str, ...]:
 
 
 # What a turn costs beside its wait: waking the next, and the work done under the lock.
-_TERMINAL_S = 0.0003
+_TERMINAL_S = 0.0005
 _READ_S = 0.0030
 _TARIFF_S = 0.0010
-_CRANE_S = 0.0015
+_CRANE_S = 0.0018
 _JOURNAL_S = 0.0008
 _NUMBER_S = 0.0005
-_ENTRY_S = 0.0003
+_ENTRY_S = 0.0008
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -30,7 +30,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_PYTHON,
         binds="one threading.Lock, held 6 ms; the 40 threads of the `def` endpoints queue for it",
-        formula="1 / (6 ms * severity + 0.3 ms)",
+        formula="1 / (6 ms * severity + 0.5 ms)",
         ceiling_rps=lambda severity: 1 / (0.006 * severity + _TERMINAL_S),
         second_rps=lambda severity: min(40 / (0.006 * severity), 900.0),
         second_binds="the CPU of the worker",
@@ -60,7 +60,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_PYTHON,
         binds="one asyncio.Lock, held over a call to another service of 8 ms",
-        formula="1 / (8 ms * severity + 1.5 ms)",
+        formula="1 / (8 ms * severity + 1.8 ms)",
         ceiling_rps=lambda severity: 1 / (0.008 * severity + _CRANE_S),
         second_rps=lambda _severity: 600.0,
         second_binds="the CPU of the worker",
@@ -105,7 +105,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_FILE,
         binds="flock on one file, held 10 ms; all six plain workers queue for it",
-        formula="1 / (10 ms * severity + 0.3 ms)",
+        formula="1 / (10 ms * severity + 0.8 ms)",
         ceiling_rps=lambda severity: 1 / (0.010 * severity + _ENTRY_S),
         second_rps=lambda severity: 6 / (0.010 * severity + 0.001),
         second_binds="the worker slots: six requests at a time",

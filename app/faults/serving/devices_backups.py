@@ -16,7 +16,7 @@ app = Flask(__name__)
 def save(name: str) -> int:
     """Write a snapshot; return its size in bytes."""
     path = scratch() / f"{name}-{os.getpid()}-{threading.get_native_id()}.snapshot"
-    with path.open("wb", buffering=0) as file:
+    with path.open("r+b" if path.exists() else "xb", buffering=0) as file:
         written = file.write(SNAPSHOT)
         if not cured():
             os.fsync(file.fileno())

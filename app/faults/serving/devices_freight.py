@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-import httpx
-from fastapi import Depends, FastAPI, Request
+import aiohttp
+from fastapi import Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
 
 from .settings import companion_url
@@ -16,8 +16,8 @@ CARRIER = companion_url("CARRIER_URL")
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the client before the first request."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(base_url=CARRIER, limits=limits, timeout=30) as client:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(CARRIER, connector=connector, timeout=aiohttp.ClientTimeout(30)) as client:
         app.state.carrier = client
         yield
 
@@ -33,16 +33,17 @@ class Freight(BaseModel):
     cents: int
 
 
-def carrier(request: Request) -> httpx.AsyncClient:
+async def carrier(request: Request) -> aiohttp.ClientSession:
     """Return the carrier's client."""
-    client: httpx.AsyncClient = request.app.state.carrier
+    client: aiohttp.ClientSession = request.app.state.carrier
     return client
 
 
 @app.get("/parcels/{parcel}/freight")
-async def freight(parcel: int, carrier: Annotated[httpx.AsyncClient, Depends(carrier)]) -> Freight:
+async def freight(parcel: int, carrier: Annotated[aiohttp.ClientSession, Depends(carrier)]) -> Freight:
     """Quote the freight of a parcel."""
-    answer = await carrier.get("/tariff", params={"parcel": parcel})
-    answer.raise_for_status()
-    tariff = answer.json()
+    async with carrier.get("/tariff", params={"parcel": parcel}) as answer:
+        if not answer.ok:
+            raise HTTPException(502, "the carrier does not answer")
+        tariff = await answer.json()
     return Freight(parcel=parcel, currency=tariff["currency"], cents=round(tariff["rate"] * 400))

@@ -17,12 +17,17 @@ from .settings import scratch, severity
 PAGE = 4096
 
 
-def ship(descriptor: int, bytes_per_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Read until the pipe ends, each read as late as the rate demands; idle time earns no credit."""
-    due = time.monotonic()
+def ship(
+    descriptor: int,
+    bytes_per_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Read until the pipe ends, each read as late as the rate demands; idle time earns one page of credit at most."""
+    due = clock()
     while data := os.read(descriptor, PAGE):
-        due = max(due, time.monotonic() - PAGE / bytes_per_s) + len(data) / bytes_per_s
-        sleep(max(0.0, due - time.monotonic()))
+        due = max(due, clock() - PAGE / bytes_per_s) + len(data) / bytes_per_s
+        sleep(max(0.0, due - clock()))
 
 
 def make(pipe: Path) -> int:

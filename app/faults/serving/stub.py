@@ -19,14 +19,21 @@ from .settings import cured, severity
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
+Later = Callable[[float, Callable[[], None]], object]
+
+
+def _after(delay_s: float, call: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(delay_s, call)
+
 
 class Desk:
     """Serves `at_once` requests at a time (None: any number), each for `delay_s` seconds."""
 
-    def __init__(self, delay_s: float, at_once: int | None, answer: bytes) -> None:
+    def __init__(self, delay_s: float, at_once: int | None, answer: bytes, later: Later | None = None) -> None:
         self.delay_s = delay_s
         self.at_once = at_once
         self.answer = answer
+        self._later = later or _after
         self.busy = 0
         self._waiting: deque[Callable[[], None]] = deque()
 
@@ -36,7 +43,7 @@ class Desk:
         def start() -> None:
             if wanted():
                 self.busy += 1
-                asyncio.get_running_loop().call_later(self.delay_s, done)
+                self._later(self.delay_s, done)
 
         def done() -> None:
             self.busy -= 1
