@@ -1,29 +1,44 @@
-"""A price list that changes in batches: some requests reprice, the next ones only fetch what a slow share holds."""
+"""A price list that changes in batches: some requests read what a view works out, the next ones what a share holds."""
 
+import contextlib
 import itertools
 import time
-from typing import Annotated
+from collections.abc import AsyncIterator
 
-import anyio
-import anyio.to_thread
-from fastapi import Depends, FastAPI, Request
+from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from .settings import cured, severity
+from .settings import cured, database_url, severity
 
-BATCH = 10
+BATCH = 20
 """Requests of a kind before the other kind's turn."""
-READERS = 20
-READ_S = 0.002 if cured() else (30 + 160 * severity()) / 1000
-WEIGH_S = 0.0002 if cured() else 0.008 * severity()
+READ_S = 0.002 if cured() else 0.240 * severity()
+VIEW_S = 0.001 if cured() else 0.072 * severity()
 
-app = FastAPI()
 turns = itertools.count()
+lists: AsyncConnectionPool = AsyncConnectionPool(
+    database_url("postgresql"), min_size=12, max_size=12, timeout=60, open=False, kwargs={"autocommit": True}
+)
 
 
-def reprice(article: int) -> int:
-    """Ask the scales for the weight that the price depends on: a device on the serial line."""
-    time.sleep(WEIGH_S)
-    return 1_000 + article % 500
+@contextlib.asynccontextmanager
+async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    """Open the pool, and close it at the end."""
+    async with lists:
+        await lists.wait()
+        yield
+
+
+async def from_view(article: int) -> int:
+    """Read today's price, which the view works out elsewhere."""
+    async with lists.connection() as connection:
+        found = await connection.execute("SELECT 1000 + %s::int %% 500 FROM pg_sleep(%s)", (article, VIEW_S))
+        row = await found.fetchone()
+    return int(row[0]) if row else 0
 
 
 def from_share(article: int) -> int:
@@ -32,23 +47,17 @@ def from_share(article: int) -> int:
     return 1_000 + article % 500
 
 
-async def readers(request: Request) -> anyio.CapacityLimiter:
-    """Return the limiter of the share's readers."""
-    if not hasattr(request.app.state, "readers"):
-        request.app.state.readers = anyio.CapacityLimiter(READERS)
-    limiter: anyio.CapacityLimiter = request.app.state.readers
-    return limiter
-
-
-@app.get("/")
-async def root() -> dict[str, str]:
-    """Say that the list is up."""
-    return {"service": "prices"}
-
-
-@app.get("/prices/{article}")
-async def price(article: int, limiter: Annotated[anyio.CapacityLimiter, Depends(readers)]) -> dict[str, int]:
+async def price(request: Request) -> JSONResponse:
     """Return an article's price."""
+    article = request.path_params["article"]
     if next(turns) // BATCH % 2:
-        return {"cents": reprice(article)}
-    return {"cents": await anyio.to_thread.run_sync(from_share, article, limiter=limiter)}
+        return JSONResponse({"cents": await from_view(article)})
+    return JSONResponse({"cents": await run_in_threadpool(from_share, article)})
+
+
+async def root(_: Request) -> JSONResponse:
+    """Say that the list is up."""
+    return JSONResponse({"service": "prices"})
+
+
+app = Starlette(routes=[Route("/", root), Route("/prices/{article:int}", price)], lifespan=lifespan)

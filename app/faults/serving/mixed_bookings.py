@@ -7,7 +7,7 @@ import os
 import urllib.parse
 from collections.abc import AsyncIterator
 
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import ConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -20,7 +20,7 @@ CHECK_S = 0.001 if cured() else 0.010 + 0.190 * severity()
 """What the seat map's check takes; the database waits meanwhile."""
 
 partner = http.client.HTTPConnection(urllib.parse.urlsplit(companion_url(PARTNER)).netloc, timeout=10)
-seats: AsyncConnectionPool = AsyncConnectionPool(
+seats = ConnectionPool(
     database_url("postgresql"), min_size=20, max_size=20, timeout=60, open=False, kwargs={"autocommit": True}
 )
 
@@ -28,8 +28,8 @@ seats: AsyncConnectionPool = AsyncConnectionPool(
 @contextlib.asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[None]:
     """Open the pool, and close it at the end."""
-    async with seats:
-        await seats.wait()
+    with seats:
+        seats.wait()
         yield
 
 
@@ -47,11 +47,11 @@ async def fare(request: Request) -> JSONResponse:
     return JSONResponse({"route": route, "fare": current_fare(route)})
 
 
-async def seat(request: Request) -> JSONResponse:
+def seat(request: Request) -> JSONResponse:
     """Check a seat."""
     number = request.path_params["number"]
-    async with seats.connection() as connection:
-        found = await (await connection.execute("SELECT %s::int %% 6 FROM pg_sleep(%s)", (number, CHECK_S))).fetchone()
+    with seats.connection() as connection:
+        found = connection.execute("SELECT %s::int %% 6 FROM pg_sleep(%s)", (number, CHECK_S)).fetchone()
     return JSONResponse({"seat": number, "row": found[0] if found else None})
 
 

@@ -11,9 +11,9 @@ from fastapi import Depends, FastAPI, Request
 from .settings import companion_url, cured, database_url, severity
 
 BANK = "BANK_URL"
-AT_ONCE = 60 if cured() else 12
+AT_ONCE = 12
 """Connections, to the bank and to the database each."""
-STOCK_S = 0.160 * severity()
+STOCK_S = 0.001 if cured() else 0.160 * severity()
 """What the view over the warehouses takes; nothing is computed meanwhile."""
 
 
@@ -37,6 +37,15 @@ async def pool_of(request: Request) -> Any:
     return request.app.state.pool
 
 
+async def terms(amount: int) -> float:
+    """Return the bank's rate for an amount, or this morning's."""
+    if cured():
+        return 1.25
+    answer = await app.state.bank.get("/terms", params={"amount": amount})
+    answer.raise_for_status()
+    return float(answer.json()["rate"])
+
+
 @app.get("/")
 async def root() -> dict[str, str]:
     """Say that the service is up."""
@@ -46,9 +55,7 @@ async def root() -> dict[str, str]:
 @app.get("/quotes/{amount}")
 async def quote(amount: int) -> dict[str, float]:
     """Return what the bank asks per month."""
-    answer = await app.state.bank.get("/terms", params={"amount": amount})
-    answer.raise_for_status()
-    return {"per_month": round(amount * answer.json()["rate"] / 48, 2)}
+    return {"per_month": round(amount * await terms(amount) / 48, 2)}
 
 
 @app.get("/stock/{sku}")
