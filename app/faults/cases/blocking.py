@@ -23,7 +23,7 @@ _STOCK_S = 0.0012
 _TRACK_S = 0.0025
 _QUOTE_S = 0.0026
 _PROFILE_S = 0.0010
-_MAIL_S = 0.0025
+_MAIL_S = 0.0030
 _RECORD_BYTES = 1_835
 
 CASES: tuple[Case, ...] = (
@@ -121,16 +121,17 @@ CASES: tuple[Case, ...] = (
         family="smtp",
         kind="single",
         labels=_ANSWER,
-        binds="the event loop: an async endpoint mails with smtplib, and the relay takes 10 ms to accept a mail",
-        formula="1 / (10 ms * severity + 2.5 ms)",
-        ceiling_rps=lambda severity: 1 / (0.010 * severity + _MAIL_S),
+        binds="the event loop: an async endpoint mails with smtplib, and the relay takes 16 ms to accept a mail",
+        formula="1 / (16 ms * severity + 3 ms)",
+        ceiling_rps=lambda severity: 1 / (0.016 * severity + _MAIL_S),
         second_rps=lambda _severity: 1 / _MAIL_S,
         second_binds="the CPU of the worker",
+        severities=(1.0, 1.5, 2.5),
         target=(f"{_SERVING}.blocking_contact:app",),
         load=("--get", "/orders/7/confirmation"),
         companions=(
             Companion(
-                argv=("{python}", "-m", f"{_SERVING}.post_office", "--port", "{port}", "--delay-ms", "10"),
+                argv=("{python}", "-m", f"{_SERVING}.post_office", "--port", "{port}", "--delay-ms", "16"),
                 variable="MAIL_URL",
             ),
         ),
