@@ -129,7 +129,7 @@ CASES: tuple[Case, ...] = (
         target=uvicorn(f"{SERVING}.servers_quotes:app", "--limit-concurrency", "21"),
         cured_target=uvicorn(f"{SERVING}.servers_quotes:app"),
         load=("--get", "/quotes/4"),
-        connections=20,
+        connections=40,
     ),
     Case(
         name="concurrency-limit-threads",
@@ -144,7 +144,7 @@ CASES: tuple[Case, ...] = (
         target=uvicorn(f"{SERVING}.servers_reports:app", "--limit-concurrency", "16"),
         cured_target=uvicorn(f"{SERVING}.servers_reports:app"),
         load=("--get", "/reports/12"),
-        connections=15,
+        connections=30,
         database="sqlite",
         flavour="sync",
     ),
