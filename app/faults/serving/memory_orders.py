@@ -8,7 +8,9 @@ from flask import Flask, Response, request
 
 from .settings import cured, severity
 
-POSITIONS = round(400 * severity())
+POSITIONS = round(140 * severity())
+DEPOTS = 12_000
+"""Shelves that may hold a position."""
 
 
 @dataclass
@@ -44,6 +46,11 @@ def order(number: int) -> dict[str, Any]:
     return {"order": number, "positions": positions}
 
 
+def shelf(number: int) -> int:
+    """Return the shelf that is nearest to an order's packing table."""
+    return min(range(DEPOTS), key=lambda place: (place * 37 + number * 11) % 1_009)
+
+
 @app.after_request
 def note(response: Response) -> Response:
     """Name the visits so far in a header."""
@@ -62,4 +69,8 @@ def show(number: int) -> dict[str, Any]:
     """Return how many pieces an order has."""
     found = order(number)
     journal.add(Visit(request.path, dict(request.headers), found))
-    return {"order": number, "pieces": sum(position["pieces"] for position in found["positions"])}
+    return {
+        "order": number,
+        "shelf": shelf(number),
+        "pieces": sum(position["pieces"] for position in found["positions"]),
+    }

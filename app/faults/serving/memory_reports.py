@@ -6,7 +6,9 @@ from fastapi import FastAPI
 
 from .settings import cured, severity
 
-DAYS = round(1_500 * severity())
+DAYS = round(300 * severity())
+SALES = 25_000
+"""Sales of a day that are added up."""
 
 app = FastAPI(title="Reports")
 
@@ -27,6 +29,14 @@ class Report:
         return self.table()
 
 
+def todays_turnover(shop_id: int) -> int:
+    """Return what was sold today, in cents."""
+    total = 0
+    for sale in range(SALES):
+        total += (sale * 31 + shop_id) % 997
+    return total
+
+
 @app.get("/")
 def home() -> dict[str, str]:
     """Say what this is."""
@@ -35,8 +45,9 @@ def home() -> dict[str, str]:
 
 @app.get("/shops/{shop_id}/report")
 def report(shop_id: int) -> dict[str, float]:
-    """Return a shop's best day and its turnover."""
+    """Return a shop's best day, its turnover, and that of today."""
     found = Report(shop_id)
     table = found.table() if cured() else found.kept_table()
     best = max(table, key=lambda row: row[1])
-    return {"shop": shop_id, "best_day": best[0], "turnover": round(sum(row[1] for row in table), 2)}
+    turnover = round(sum(row[1] for row in table), 2)
+    return {"shop": shop_id, "best_day": best[0], "turnover": turnover, "today": todays_turnover(shop_id) / 100}

@@ -6,12 +6,20 @@ from fastapi import FastAPI
 
 from .settings import cured, severity
 
-LINES = round(1_000 * severity())
+LINES = round(400 * severity())
+RANGE = 25_000
+"""Products that are looked through for a query."""
 KEPT = 50 if cured() else None
 """Pages to keep; None: all."""
 
 app = FastAPI(title="Search")
 pages: dict[tuple[str, int], list[str]] = {}
+
+
+def matching(query: str) -> int:
+    """Return how many products a query finds."""
+    wanted = len(query)
+    return sum(1 for number in range(RANGE) if number * 7919 % 101 < wanted)
 
 
 def render(query: str, asked_ns: int) -> list[str]:
@@ -40,4 +48,4 @@ async def home() -> dict[str, str]:
 async def search(q: str = "lamp") -> dict[str, object]:
     """Return the first lines of the results."""
     page = page_of(q)
-    return {"query": q, "found": len(page), "first": page[:5]}
+    return {"query": q, "found": matching(q), "first": page[:5]}
