@@ -16,11 +16,12 @@ def _stub(delay_ms: float) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-# CPU of a request beside its wait, on a nearly idle core (sparse load costs more than saturated: docs/faults.md).
+# Of a request beside its wait, on a nearly idle core: CPU (sparse load costs more than saturated: docs/faults.md),
+# and the ways to PostgreSQL, the relay or the other service and back.
 _LABEL_S = 0.0008
 _PORTAL_S = 0.0005
-_STOCK_S = 0.0012
-_TRACK_S = 0.0025
+_STOCK_S = 0.0018
+_TRACK_S = 0.0050
 _QUOTE_S = 0.0026
 _PROFILE_S = 0.0010
 _MAIL_S = 0.0030
@@ -61,7 +62,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_ANSWER,
         binds="the event loop: an async endpoint waits 10 ms for PostgreSQL with the synchronous psycopg",
-        formula="1 / (10 ms * severity + 1.2 ms)",
+        formula="1 / (10 ms * severity + 1.8 ms)",
         ceiling_rps=lambda severity: 1 / (0.010 * severity + _STOCK_S),
         second_rps=lambda _severity: 1 / _STOCK_S,
         second_binds="the CPU of the worker and of PostgreSQL",
@@ -75,7 +76,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_ANSWER,
         binds="the event loop of each of two workers: async endpoints use SQLAlchemy's synchronous session",
-        formula="2 / (12 ms * severity + 2.5 ms)",
+        formula="2 / (12 ms * severity + 5.0 ms)",
         ceiling_rps=lambda severity: 2 / (0.012 * severity + _TRACK_S),
         second_rps=lambda _severity: 2 / _TRACK_S,
         second_binds="the CPU of the workers and of PostgreSQL",

@@ -16,8 +16,8 @@ def _stub(delay_ms: float) -> tuple[str, ...]:
 
 # What a turn costs beside its wait: waking the next, and the work done under the lock.
 _TERMINAL_S = 0.0005
-_READ_S = 0.0030
-_TARIFF_S = 0.0010
+_READ_S = 0.0040
+_TARIFF_S = 0.0011
 _CRANE_S = 0.0018
 _JOURNAL_S = 0.0008
 _NUMBER_S = 0.0005
@@ -44,7 +44,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_PYTHON,
         binds="one threading.Lock, held over the reading of every fourth call, which waits 30 ms for another service",
-        formula="4 / (30 ms * severity + 3 ms + 4 * 1 ms)",
+        formula="4 / (30 ms * severity + 4 ms + 4 * 1.1 ms)",
         ceiling_rps=lambda severity: 4 / (0.030 * severity + _READ_S + 4 * _TARIFF_S),
         second_rps=lambda severity: min(4 * 32 / (0.030 * severity), 700.0),
         second_binds="the CPU of the worker",
