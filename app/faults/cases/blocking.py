@@ -23,7 +23,7 @@ _PORTAL_S = 0.0005
 _STOCK_S = 0.0018
 _TRACK_S = 0.0050
 _QUOTE_S = 0.0026
-_PROFILE_S = 0.0010
+_PROFILE_S = 0.0027
 _MAIL_S = 0.0030
 _RECORD_BYTES = 1_835
 
@@ -107,7 +107,7 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_ANSWER,
         binds="the event loop of each of two workers: each request's session is looked up with urllib3, 12 ms",
-        formula="2 / (12 ms * severity + 1.0 ms)",
+        formula="2 / (12 ms * severity + 2.7 ms)",
         ceiling_rps=lambda severity: 2 / (0.012 * severity + _PROFILE_S),
         second_rps=lambda _severity: 2 / _PROFILE_S,
         second_binds="the CPU of the workers",
