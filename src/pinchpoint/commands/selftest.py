@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,21 +101,19 @@ def examine(
 ) -> list[Outcome]:
     """Run the cases, one after the other, and tell how far it is."""
     outcomes: list[Outcome] = []
-    say = talk.print
-    say(
-        f"{len(cases)} cases, about {_minutes(len(cases) * (budget_s + OVERHEAD_S))}; recordings go to {root}",
-        highlight=False,
-    )
+    say = partial(talk.print, highlight=False, markup=False, soft_wrap=True)
+    number_of = f"{len(cases)} case{'' if len(cases) == 1 else 's'}"
+    say(f"{number_of}, about {_minutes(len(cases) * (budget_s + OVERHEAD_S))}; recordings go to {root}")
     started_s = time.monotonic()
     for number, case in enumerate(cases, 1):
         left_s = (len(cases) - number + 1) * (budget_s + OVERHEAD_S)
-        say(f"[{number}/{len(cases)}] {case.name}: {case.binds}", highlight=False, markup=False, soft_wrap=True)
+        say(f"[{number}/{len(cases)}] {case.name}: {case.binds}")
         outcome = _one(case, root / case.name, make, postgres)
         outcomes.append(outcome)
         gone_s, left_s = time.monotonic() - started_s, left_s - budget_s - OVERHEAD_S
         style = _STYLES[outcome.judgement]
         said = f"      {outcome.judgement}: {outcome.got or outcome.reason or 'no verdict'}"
-        say(Text(f"{said}; {_minutes(gone_s)} gone, {_minutes(left_s)} left", style=style), soft_wrap=True)
+        say(Text(f"{said}; {_minutes(gone_s)} gone, {_minutes(left_s)} left", style=style))
     return outcomes
 
 
@@ -190,7 +189,9 @@ def _facts(one: Outcome) -> dict[str, Any]:
 
 def render(outcomes: Sequence[Outcome], console: Console) -> None:
     """Print the table, and what it comes to."""
-    table = Table("", "case", "wanted", "got", "confidence", "limit", "arithmetic", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for head in ("", "case", "wanted", "got", "sure", "limit", "arithmetic"):
+        table.add_column(head, overflow="fold")
     for one in outcomes:
         facts = _facts(one)
         limit = facts["saturation_rps"] or facts["sustainable_rps"]
@@ -218,7 +219,9 @@ def conclusion(outcomes: Sequence[Outcome]) -> str:
 
 def listing(console: Console) -> None:
     """Print every case there is, those of the short set marked, with what keeps one from running here."""
-    table = Table("", "case", "right answer", "what binds", "here", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for head in ("", "case", "right answer", "what binds", "here"):
+        table.add_column(head, no_wrap=head in {"case", "right answer"})
     for case in all_cases():
         labels = "\n".join(f"{one.class_}/{one.cause}" for one in case.labels)
         here = unmet(case) or "yes"
