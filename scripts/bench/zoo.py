@@ -11,6 +11,7 @@ import multiprocessing
 import random
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from zoo_server import database, pin_database, wanted_cases
 
 from pinchpoint.accuracy import result_of
 from pinchpoint.app.faults.case import Case
-from pinchpoint.app.faults.catalogue import all_cases, tuned
+from pinchpoint.app.faults.catalogue import tuned
 from pinchpoint.commands.config import parse_budget
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import prepared, run, unmet
@@ -59,7 +60,7 @@ def main(words: Sequence[str]) -> int:
     console, talk = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     say: Say = partial(talk.print, highlight=False, markup=False)
     started = dt.datetime.now(tz=dt.UTC)
-    cases = [one for one in wanted_cases(asked.case, asked.family) if _of_half(one, asked.only)]
+    cases = [one for one in wanted_cases(asked.case, asked.family, spare=asked.all) if _of_half(one, asked.only)]
     if asked.rediagnose:
         source = rediagnose(cases, say)
     elif not asked.summary:
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--round", type=int, choices=ROUNDS, action="append", default=[], help="default: all three")
     parser.add_argument("--case", action="append", default=[], metavar="NAME", help="only this one; repeatable")
     parser.add_argument("--family", action="append", default=[], help="only the cases of this family; repeatable")
+    parser.add_argument("--all", action="store_true", help="spare variants too, which a pass leaves out")
     parser.add_argument("--only", choices=("tuned", "held-out"), help="only one half of the families")
     parser.add_argument("--budget", default="60s", help="of each run; default 60s")
     parser.add_argument("--again", action="store_true", help="run also what is done already")
@@ -104,15 +106,13 @@ def _of_half(case: Case, only: str | None) -> bool:
 def turns(cases: Iterable[Case], rounds: Sequence[int], seed: int) -> list[Turn]:
     """Return every run of some rounds, in the order they are made.
 
-    The severity of a case depends on its place in the whole zoo and on the round alone, its place in the order on the
-    seed too.
+    The severity of a case depends on its name and on the round alone, its place in the order on the seed too.
     """
-    places = {one.name: place for place, one in enumerate(all_cases())}
     found = []
     for round_ in rounds:
-        order = sorted(cases, key=lambda one: places[one.name])
+        order = sorted(cases, key=lambda one: one.name)
         random.Random(f"{seed}-{round_}").shuffle(order)  # noqa: S311 - an order, no secret
-        found += [Turn(one, round_, one.severities[(places[one.name] + round_) % 3]) for one in order]
+        found += [Turn(one, round_, one.severities[(zlib.crc32(one.name.encode()) + round_) % 3]) for one in order]
     return found
 
 

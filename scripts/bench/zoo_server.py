@@ -11,18 +11,22 @@ from urllib.parse import urlsplit
 import psutil
 
 from pinchpoint.app.faults.case import Case
-from pinchpoint.app.faults.catalogue import all_cases
+from pinchpoint.app.faults.catalogue import SPARE, all_cases
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 
-def wanted_cases(only: Sequence[str], families: Sequence[str]) -> list[Case]:
-    """Return the cases asked for, all when none was. Raises SystemExit for a name that is not there."""
+def wanted_cases(only: Sequence[str], families: Sequence[str], *, spare: bool = True) -> list[Case]:
+    """Return the cases asked for, all when none was, without `spare` only those of a pass.
+
+    Raises SystemExit for a name that is not there.
+    """
     cases = all_cases()
     for asked, known in ((only, {one.name for one in cases}), (families, {one.family for one in cases})):
         if unknown := sorted(set(asked) - known):
             raise SystemExit(f"the zoo has no '{unknown[0]}'; it has {', '.join(sorted(known))}")
-    return [one for one in cases if (not only or one.name in only) and (not families or one.family in families)]
+    named = [one for one in cases if (not only or one.name in only) and (not families or one.family in families)]
+    return named if spare or only else [one for one in named if one.name not in SPARE]
 
 
 def names() -> list[str]:
