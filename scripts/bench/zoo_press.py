@@ -51,6 +51,8 @@ class Client:
     status: int = 0
     chunked: bool = False
     closes: bool = False
+    used: bool = False
+    """This connection has brought an answer before."""
     since_s: float = 0.0
     resumes_s: float | None = 0.0
     """When a waiting client goes on; None while a request is under way."""
@@ -62,6 +64,7 @@ class Client:
             self.link.setblocking(False)
             self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.link.connect_ex((HOST, self.port))
+            self.used = False
             if self.redial_s:
                 self.expires_s = now_s + self.redial_s * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
         self.out = f"GET {next(self.paths)} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nAccept: */*\r\n\r\n".encode()
@@ -95,7 +98,8 @@ class Client:
     def _head(self, head: bytes, rest: bytes) -> bool:
         self.status = int(head[9:12])
         fields = dict(line.split(b":", 1) for line in head.split(b"\r\n")[1:] if b":" in line)
-        self.closes = fields.get(b"connection", b"").strip() == b"close"
+        said = fields.get(b"connection", b"").strip()
+        self.closes = said == b"close" or (head.startswith(b"http/1.0") and said != b"keep-alive")
         self.chunked = b"chunked" in fields.get(b"transfer-encoding", b"")
         length = fields.get(b"content-length")
         if self.status in NO_BODY:
@@ -166,7 +170,7 @@ class Loop:
         try:
             client.write()
         except OSError:
-            self._fail(client, time.perf_counter())
+            self._lost(client, time.perf_counter())
 
     def _move(self, client: Client, mask: int) -> None:
         if mask & selectors.EVENT_WRITE and client.out:
@@ -178,7 +182,7 @@ class Loop:
         try:
             whole = client.read()
         except OSError:
-            self._fail(client, time.perf_counter())
+            self._lost(client, time.perf_counter())
             return
         if whole:
             self._done(client, time.perf_counter())
@@ -188,9 +192,18 @@ class Loop:
             self._fail(client, now_s, keep=not client.closes)
             return
         self.ok.append((now_s, now_s - client.since_s))
+        client.used = True
         if client.closes or now_s > client.expires_s:
             self._drop(client)
         self._next(client, now_s)
+
+    def _lost(self, client: Client, now_s: float) -> None:
+        """Dial again where the server has only ended a kept connection; anything else is a failure."""
+        if client.used and not client.head:
+            self._drop(client)
+            self._next(client, now_s)
+        else:
+            self._fail(client, now_s)
 
     def _fail(self, client: Client, now_s: float, *, keep: bool = False) -> None:
         self.failed.append(now_s)
