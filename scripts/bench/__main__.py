@@ -22,7 +22,13 @@ BENCHES: dict[str, Bench] = {
     "search": search,
     "throttled": throttled,
 }
-WITH_OPTIONS = {"zoo": "zoo", "zoo-labels": "zoo_labels", "zoo-page": "zoo_page", "zoo-pack": "zoo_pack"}
+WITH_OPTIONS = {
+    "zoo": "zoo",
+    "zoo-labels": "zoo_labels",
+    "zoo-page": "zoo_page",
+    "zoo-pack": "zoo_pack",
+    "fit-confidence": "fit_confidence",
+}
 """Modules whose `main` takes options of its own; imported when asked for."""
 
 

@@ -25,7 +25,7 @@ from pinchpoint.records import to_jsonable
 
 ZOO = FOLDER / "zoo"
 RESULTS, REDIAGNOSED = ZOO / "results.jsonl", ZOO / "rediagnosed.jsonl"
-VERDICT = ("class", "cause", "status", "confidence", "co_bottlenecks", "next_wall", "location", "summary")
+VERDICT = ("class", "cause", "status", "confidence", "co_bottlenecks", "next_wall", "location", "summary", "score")
 CAPACITY = ("sustainable_rps", "saturation_rps", "lower_bound_rps", "upper_bound_rps", "breaking_rps", "reached")
 
 HERE = Path(__file__).resolve().parent

@@ -190,6 +190,8 @@ class ServerFigures:
     """Shares of the looks at threads that were not idle, by state; see `rows.ProcessRow.thread_states`."""
     socket_peers: dict[str, float] = field(default_factory=dict)
     """Shares of the same looks that met a thread waiting on a socket, by its peer."""
+    threads_in: dict[str, float] = field(default_factory=dict)
+    """Mean number of threads in each of these states, idle ones included."""
     queue_ms: float | None = None
     """Mean wait from accepted or parsed by the server to the app's entry."""
     http_ms_per_request: float | None = None

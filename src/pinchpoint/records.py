@@ -179,6 +179,23 @@ class AwaitShares:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerCheck:
+    """The lowest ceiling of the ledger held against the capacity that was measured (METHOD §4.3)."""
+
+    resource: str
+    ceiling_rps: float
+    ceiling_ci_rps: tuple[float, float]
+    measured_rps: float
+    ratio: float
+    """Measured over ceiling."""
+    outcome: Literal["agrees", "below", "above"]
+    meaning: str
+    """What that says, as a clause."""
+    rivals: list[str] = field(default_factory=list)
+    """Resources whose intervals reach down to the lowest one's: which of them is lowest is not certain."""
+
+
+@dataclass(frozen=True, slots=True)
 class Location:
     """Where to look: code, or the knob."""
 
@@ -228,6 +245,20 @@ class Wall:
 
 
 @dataclass(frozen=True, slots=True)
+class StepBound:
+    """What binds at one load beyond the limit: bottlenecks move as the load grows."""
+
+    step: int
+    load: float
+    unit: str
+    """`requests/s` or `users`."""
+    class_: BottleneckClass
+    cause: str
+    resource: str | None = None
+    """Row of the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What binds, with status and confidence; see DESIGN §3."""
 
@@ -243,6 +274,10 @@ class Verdict:
     evidence: list[Evidence] = field(default_factory=list)
     advice: list[Advice] = field(default_factory=list)
     would_flip_if: list[str] = field(default_factory=list)
+    by_step: list[StepBound] = field(default_factory=list)
+    """What binds at the limit and at each heavier load that was tried, lightest first."""
+    score: float | None = None
+    """What `confidence` was calibrated from (`diagnosis/confidence.py`); None where it is not a rule's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +374,8 @@ class Diagnosis:
     generator: GeneratorSummary | None = None
     stages: Staged | None = None
     """Only of a run with `--stages`."""
+    ledger_check: LedgerCheck | None = None
+    """None where no ceiling or no capacity is known."""
 
 
 _JSON_NAMES = {"class_": "class", "from_": "from"}

@@ -37,12 +37,13 @@ def slices(*loads: tuple[float, bool]) -> list[Step]:
         ([(50, True), (400, False), (50, False), (50, True)], [0, 1]),
         ([(50, True), (100, False), (200, True), (150, False), (300, False)], [0, 1, 2, 4]),
         ([(0, True), (50, True)], [1]),
+        ([(80, False), (80, False), (80, True), (80, True), (80, True)], [0, 1, 2, 3, 4]),
     ],
 )
-def test_slices_count_up_to_the_first_break_and_then_only_above_it(
+def test_slices_count_up_to_the_first_break_and_then_only_at_the_heaviest_load(
     loads: list[tuple[float, bool]], indices: list[int]
 ) -> None:
-    """On the way down from a break a slice inherits its queue; a heavier slice that holds shows a disturbance."""
+    """On the way down from a break a slice inherits its queue; one as heavy that holds shows a disturbance."""
     assert [step.index for step in counted(slices(*loads))] == indices
 
 

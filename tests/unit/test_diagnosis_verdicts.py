@@ -239,12 +239,15 @@ def test_an_undisturbed_run_is_steady() -> None:
     assert [gate.status for gate in found.validity.gates if gate.name == "steadiness"] == ["ok"]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_one_full_loop_of_two_cores_beside_the_generator_has_no_idle_core(seed: int) -> None:
-    """The second core also carries the generator, so there is no whole one for a further worker."""
-    truth = replace(synthetic.TRUTHS["python-cpu"][0], cores=2, noise=0.1, seed=seed)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("generator_cpu_ms", "cause"), [(0.14, "too-few-workers"), (2.4, "python-code")])
+def test_a_further_worker_needs_half_a_core_that_the_generator_leaves(
+    generator_cpu_ms: float, cause: str, seed: int
+) -> None:
+    """One full loop of two cores; of the second the generator uses 4 % or three quarters."""
+    truth = replace(synthetic.TRUTHS["python-cpu"][0], cores=2, noise=0.1, seed=seed, generator_cpu_ms=generator_cpu_ms)
 
-    assert diagnosed(truth).verdict.cause == "python-code"
+    assert diagnosed(truth).verdict.cause == cause
 
 
 def test_requests_that_pile_up_unseen_are_counted_in_the_summary() -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from pinchpoint.diagnosis.capacity import capacity, recovery
+from pinchpoint.diagnosis.consistency import check
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.findings import findings
 from pinchpoint.diagnosis.generator_summary import generator_summary
 from pinchpoint.diagnosis.ledger import build_ledger
 from pinchpoint.diagnosis.memory import growth
+from pinchpoint.diagnosis.pressures import deaths, oom_kills
 from pinchpoint.diagnosis.soak import soak
 from pinchpoint.diagnosis.soak_steps import counted_steps, growth_of
 from pinchpoint.diagnosis.steps import build_steps, ladder, rows_by_step, slo_of
@@ -48,13 +50,16 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         machine=machine,
         validity=validity(sorted_out, machine, slo_p95_ms, slo_errors, around),
         capacity=capacity(steps, sorted_out, slo_p95_ms, slo_errors, rows_by_step(recording)),
-        ledger=build_ledger(sorted_out, machine, leak),
+        ledger=build_ledger(sorted_out, machine, leak, around.generator_rps),
         time=time_shares(sorted_out),
         leak=leak,
         profiles=profiles,
         slo_errors=slo_errors,
         target_killed=any(_killed(event) for event in recording.events),
         awaits=awaits,
+        agent_lost=around.lost_agent,
+        oom_kills=oom_kills(samples.rows),
+        workers_died=deaths(samples.rows, max((step.t_end_s for step in steps), default=0.0)),
     )
     verdict = judge(facts)
     return Diagnosis(
@@ -70,6 +75,7 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         generator=generator_summary(
             steps, recording.events, recording.settings.get("load") or {}, sorted_out.sustained
         ),
+        ledger_check=check(facts.ledger, facts.capacity),
     )
 
 

@@ -6,6 +6,7 @@ names is `ambiguous`, and a measurement that says otherwise wins.
 
 from dataclasses import dataclass
 
+from pinchpoint.diagnosis.bounds import above
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.saturation import pool_full
 from pinchpoint.diagnosis.time_shares import BLOCKED, COMPUTE, DOWNSTREAM, LOCK_WAIT, LOOP_QUEUE, TOKENS
@@ -87,8 +88,9 @@ def awaited(facts: Facts) -> Candidate | None:
         [Evidence(text, "probe.awaits", share, "share", limit.index)],
         share,
         agrees=True,
-        conflicts=(f"{kind}: seen only in what requests await; its own use was not measured, or does not show it",),
+        conflicts=(f"{kind}, seen only in what requests await, showed no use of its own when measured",),
         place=place,
+        deciding=(above(f"the share of waiting requests that wait for {named.what}", share, DOMINANT),),
     )
 
 

@@ -15,8 +15,9 @@ STOLEN_SHARE = 0.3
 NEIGHBOUR_CORES = 0.3
 """CPU of other processes that can explain it."""
 
-IDLE_CORE = 1.0
-"""Allowed cores left over; a further worker needs one."""
+IDLE_CORE = 0.5
+"""Allowed cores left over, from which a further worker adds at least a third of what one does now: it and the load that
+it serves share them. On two cores, of which the generator uses a part, a whole one is never left."""
 
 IMBALANCE = 1.3
 """Busiest worker's CPU over the mean (METHOD §5.5)."""
@@ -25,10 +26,14 @@ THREADS_SHARE = 0.6
 """Off-loop share of the CPU, without an embedded database: threads burn it, in Python or in native code."""
 
 THREADS_COMPUTE = 0.5
-"""Of the time that threads are held at low load, spent on CPU: above, they compute rather than wait."""
+"""Of the time that threads are held at low load, on the CPU or waiting for it: above, they compute rather than wait."""
 
 GIL_WAIT = 0.3
 """Share of time the loop was busy, yet neither ran nor was runnable nor blocked: it waited for the GIL."""
+
+
+GIL_SHARE = 0.2
+"""Of its threads that are up to something, those that wait for the GIL."""
 
 
 def cpu_cause(facts: Facts, step: Step, *, cores_full: bool) -> tuple[str, list[Evidence]]:
@@ -36,11 +41,13 @@ def cpu_cause(facts: Facts, step: Step, *, cores_full: bool) -> tuple[str, list[
     server = step.server
     for cause in (_quota, _neighbour, _imbalance):
         found = cause(server)
-        if found is not None:
+        if found is not None and not (cause is _neighbour and _works_for_the_app(facts, step)):
             return found[0], [_at(found[1], step)]
+    idle = _idle_cores(facts, step)
     if not cores_full and gil_full(server):
         return "gil", [_at(item, step) for item in _gil_evidence(server)]
-    idle = _idle_cores(facts, step)
+    if not cores_full and idle is not None and idle >= IDLE_CORE and gil_shared(server):
+        return "gil", [_at(item, step) for item in _shared_evidence(server)]
     if not cores_full and idle is not None and idle >= IDLE_CORE:
         text = f"{idle:.1f} allowed cores were idle while {loop_threads(server)} worker(s) were full"
         return "too-few-workers", [Evidence(text, "host.cpu_idle", idle, "cores", step.index)]
@@ -65,6 +72,10 @@ def _quota(server: ServerFigures) -> tuple[str, Evidence] | None:
 
 def _neighbour(server: ServerFigures) -> tuple[str, Evidence] | None:
     running, waiting, foreign = server.loop_cpu_cores, server.loop_runq_cores, server.foreign_cpu_cores
+    who = "the loop"
+    if server.has_loop is False:
+        # Threads of one worker wait for each other as well: only what others used can have been taken from them.
+        running, waiting, who = server.cpu_cores, _least(server.runq_cores, server.rival_cpu_cores), "the app"
     if not running or waiting is None or foreign is None:
         return None
     if server.rival_cpu_cores is not None:
@@ -74,8 +85,22 @@ def _neighbour(server: ServerFigures) -> tuple[str, Evidence] | None:
     # Own threads off the loop wait in the same queue; only foreign CPU larger than theirs makes it a neighbour's doing.
     if stolen < STOLEN_SHARE or foreign < max(NEIGHBOUR_CORES, server.off_loop_cpu_cores or 0.0):
         return None
-    text = f"the loop waited for a core {stolen:.0%} of the time it wanted one; others used {foreign:.2f} cores"
+    text = f"{who} waited for a core {stolen:.0%} of the time it wanted one; others used {foreign:.2f} cores"
     return "noisy-neighbour", Evidence(text, "sched.run_queue", stolen, "share", None)
+
+
+ALWAYS_THERE = 0.5
+"""CPU of others at the lightest load over that at the limit, from which they do not work for the app: a database's or a
+service's grows with what is asked of it."""
+
+
+def _works_for_the_app(facts: Facts, step: Step) -> bool:
+    """Return True when the others hardly ran before the load came."""
+    lightest = facts.ladder.low
+    if lightest is None or lightest is step:
+        return False
+    before, now = lightest.server.foreign_cpu_cores, step.server.foreign_cpu_cores
+    return before is not None and now is not None and before < ALWAYS_THERE * now
 
 
 def _imbalance(server: ServerFigures) -> tuple[str, Evidence] | None:
@@ -83,7 +108,8 @@ def _imbalance(server: ServerFigures) -> tuple[str, Evidence] | None:
     if len(used) < 2 or not sum(used):  # noqa: PLR2004 - one worker has nobody to differ from
         return None
     ratio = max(used) * len(used) / sum(used)
-    mean_busy = server.loop_busy_mean
+    # Without a loop, what a worker's one GIL hands out is the same measure.
+    mean_busy = sum(used) / len(used) if server.has_loop is False else server.loop_busy_mean
     if ratio < IMBALANCE or mean_busy is None or mean_busy >= LOOP_SATURATED:
         return None
     text = f"the busiest worker used {ratio:.1f} times the mean CPU"
@@ -126,15 +152,55 @@ def gil_full(server: ServerFigures) -> bool:
     share, waited = _threads_share(server), gil_wait(server)
     if share is None or share < THREADS_SHARE or not low <= _per_worker(server) <= high:
         return False
-    # Without a busy share nothing tells a single native thread from a held GIL.
-    return waited is not None and waited >= GIL_WAIT
+    # Without a busy share or a look at the threads nothing tells a single native thread from a held GIL. What a loop
+    # waits for the GIL on its way out of the selector counts as idle, so the looks may show what the loop does not.
+    return (waited is not None and waited >= GIL_WAIT) or _gil_contended(server)
+
+
+def _gil_contended(server: ServerFigures) -> bool:
+    return server.thread_states.get("gil", 0.0) >= GIL_SHARE
+
+
+GIL_THREADS = 1.5
+"""Requests in progress per worker without an event loop, from which several of its threads want the GIL at once."""
+
+
+def gil_shared(server: ServerFigures) -> bool:
+    """Return True when threads of a worker without a loop compute one at a time, although several want to."""
+    slots = server.pools.get("slots")
+    if server.has_loop is not False or slots is None or not slots.size or slots.busy is None:
+        return False
+    workers = loop_threads(server)
+    several = slots.size > workers and slots.busy >= GIL_THREADS * workers
+    waits = server.thread_states.get("gil")
+    return several and worker_full(server) and (waits is None or waits >= GIL_SHARE)
+
+
+def _shared_evidence(server: ServerFigures) -> list[Evidence]:
+    each, waits = _per_worker(server), server.thread_states.get("gil")
+    found = [Evidence(f"its threads together run {each:.2f} cores per worker", "cpu.per_worker", each, "cores", None)]
+    if waits is not None:
+        text = f"{waits:.0%} of the threads that are up to something wait for the GIL"
+        found.append(Evidence(text, "threads.gil", waits, "share", None))
+    return found
+
+
+def _least(*values: float | None) -> float | None:
+    return min((value for value in values if value is not None), default=None)
 
 
 def _threads_compute(facts: Facts) -> bool:
     """Return False when threads mostly wait while they are held at low load: no long native call burns the CPU then."""
     held = facts.low(_thread_ms)
-    burnt = facts.low(lambda server: per_request_ms(server.off_loop_cpu_cores, server))
+    burnt = facts.low(lambda server: per_request_ms(_wanted_off_loop(server), server))
     return not held or burnt is None or burnt >= THREADS_COMPUTE * held
+
+
+def _wanted_off_loop(server: ServerFigures) -> float | None:
+    """Cores that threads beside the loops ran on or waited for: two that compute on one core wait half of the time."""
+    if server.off_loop_cpu_cores is None:
+        return None
+    return server.off_loop_cpu_cores + max(0.0, (server.runq_cores or 0.0) - (server.loop_runq_cores or 0.0))
 
 
 def _thread_ms(server: ServerFigures) -> float | None:
@@ -145,21 +211,22 @@ def _thread_ms(server: ServerFigures) -> float | None:
 
 
 def _gil_evidence(server: ServerFigures) -> list[Evidence]:
-    waited, each = gil_wait(server), _per_worker(server)
-    return [
-        Evidence(f"its threads together run {each:.2f} cores per worker", "cpu.per_worker", each, "cores", None),
-        Evidence(
-            f"the event loop waited for the GIL {waited or 0.0:.0%} of the time", "loop.gil", waited, "share", None
-        ),
-    ]
+    waited = gil_wait(server) or 0.0
+    text = f"the event loop waited for the GIL {waited:.0%} of the time"
+    loop = [Evidence(text, "loop.gil", waited, "share", None)] if waited >= GIL_WAIT else []
+    return [*_shared_evidence(server), *loop]
 
 
 def _native(server: ServerFigures) -> Evidence | None:
     """Native code: threads burn the CPU without keeping the loop from the GIL, or more than one GIL could hand out."""
     share, waited = _threads_share(server), gil_wait(server)
+    if server.has_loop is False and _per_worker(server) > ONE_GIL[1]:
+        each = _per_worker(server)
+        text = f"a worker runs {each:.2f} cores, more than one GIL hands out"
+        return Evidence(text, "cpu.per_worker", each, "cores", None)
     if share is None or share < THREADS_SHARE:
         return None
     beside = _per_worker(server) > ONE_GIL[1]
-    if not beside and (waited is None or waited >= GIL_WAIT):
+    if not beside and (waited is None or waited >= GIL_WAIT or _gil_contended(server)):
         return None
     return Evidence(f"{share:.0%} of the CPU burns off the event loop", "cpu.off_loop", share, "share", None)

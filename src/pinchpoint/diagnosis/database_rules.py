@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pinchpoint.diagnosis.bounds import above, under
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.readings import blocked, db_growth, evidence, net_db_ms, per_request_ms
 from pinchpoint.diagnosis.saturation import (
@@ -83,10 +84,15 @@ def row_lock(facts: Facts, step: Step) -> Candidate | None:
         f"database time at low load became {show_ms(server.db_ms_per_request)}, yet it runs on this machine and "
         f"{why.statement}."
     )
-    doubt = "the database was not asked who waits for whom (PostgreSQL: pg_stat_activity, pg_blocking_pids)"
+    doubt = "the database, which was not asked, named no waits for locks (pg_stat_activity, pg_blocking_pids)"
     return Candidate(
         "lock", "db-row", summary, "db", ("db-pool", "threadpool", "loop", "cpu", *FRONT), found,
         margin(waits.grown, DB_GROWTH, 3.0), agrees=True, conflicts=(doubt,),
+        deciding=(
+            above("database time over that at low load", waits.grown, DB_GROWTH, "ratio"),
+            above("the number of calls in the database", server.db_active, QUEUED_CALLS, "calls"),
+            under("the time in which anybody here waited for a CPU", server.psi.get("cpu_some"), CPU_PRESSURE),
+        ),
     )  # fmt: skip
 
 
@@ -158,6 +164,10 @@ def remote_database(facts: Facts, step: Step) -> Candidate | None:
         found,
         strength,
         agrees=True,
+        deciding=(
+            above("database time over that at low load", waits.grown, DB_GROWTH, "ratio"),
+            under("the CPU that the app itself runs", waits.running, REMOTE_MAX_RUNNING),
+        ),
     )
 
 
@@ -250,8 +260,13 @@ def embedded_database(facts: Facts, step: Step) -> Candidate | None:
     )
     strength = (margin(use, CPU_SATURATED, 1.0) + margin(share, DB_CPU_SHARE, 0.9)) / 2
     return Candidate(
-        "io", "slow-query", summary, "cpu", ("db-pool", "loop", "threadpool", "db"), found, strength, agrees=True
-    )
+        "io", "slow-query", summary, "cpu", ("db-pool", "loop", "threadpool", "db"), found, strength, agrees=True,
+        deciding=(
+            above("CPU running or runnable", use, CPU_SATURATED),
+            above("the share of it that burns off the event loop", share, DB_CPU_SHARE),
+            above("database time over CPU time, at low load", low_db / cpu_ms, DB_EXPLAINS, "ratio"),
+        ),
+    )  # fmt: skip
 
 
 def database_on_loop(facts: Facts, step: Step) -> Candidate | None:
@@ -279,4 +294,9 @@ def database_on_loop(facts: Facts, step: Step) -> Candidate | None:
     return Candidate(
         "io", "slow-query", summary, "loop", ("db-pool", "cpu", "threadpool", "db"), found,
         margin(active, ON_LOOP_ACTIVE[0], 1.0), agrees=True,
+        deciding=(
+            above("the busiest event loop's busy share", loop, LOOP_SATURATED),
+            above("the number of database calls in progress per loop", active, ON_LOOP_ACTIVE[0], "calls"),
+            above("database time over CPU time, at low load", low_db / cpu_ms, DB_EXPLAINS, "ratio"),
+        ),
     )  # fmt: skip

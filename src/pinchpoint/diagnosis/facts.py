@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pinchpoint.diagnosis.bounds import Bound
+from pinchpoint.diagnosis.ledger_parts import NO_WALLS
 from pinchpoint.diagnosis.memory import Growth
 from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.diagnosis.steps import Ladder, low_steps
@@ -42,6 +44,12 @@ class Facts:
     """The target or a worker was killed by SIGKILL (nobody but the kernel, or a supervisor, does that)."""
     awaits: AwaitShares | None = None
     """What requests await, where an event loop serves and the probe looked."""
+    agent_lost: str | None = None
+    """Why the collector on the server's machine was lost, if it was."""
+    oom_kills: float | None = None
+    """Processes of the control group that the kernel killed for want of memory, in the whole run."""
+    workers_died: int = 0
+    """Workers that ended while a load was offered."""
 
     @property
     def cores(self) -> float | None:
@@ -60,7 +68,8 @@ class Facts:
     def next_wall(self, binding: Sequence[str], above_rps: float | None, margin: float) -> Resource | None:
         """Lowest ceiling of the other resources, at least `margin` times the binding one."""
         bound = (above_rps or 0.0) * margin
-        others = [row for row in self.ledger if row.resource not in binding and row.ceiling_rps is not None]
+        skipped = {*binding, *NO_WALLS}
+        others = [row for row in self.ledger if row.resource not in skipped and row.ceiling_rps is not None]
         above = [row for row in others if (row.ceiling_rps or 0.0) >= bound]
         return min(above, key=lambda row: row.ceiling_rps or 0.0, default=None)
 
@@ -84,6 +93,8 @@ class Candidate:
     conflicts: tuple[str, ...] = ()
     place: AwaitPlace | None = None
     """Where the app awaits it, when that decided."""
+    deciding: tuple[Bound, ...] = ()
+    """The signals that it rests on, with their thresholds."""
 
 
 def margin(value: float | None, threshold: float, full: float) -> float:

@@ -1,5 +1,6 @@
 """The app is too slow although nothing is full (question 3 of DESIGN §3): the dominant time names the class."""
 
+from pinchpoint.diagnosis.bounds import above
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.time_shares import (
     BLOCKED,
@@ -52,4 +53,5 @@ def latency_bound(facts: Facts) -> Candidate | None:
     text = f"{part.share:.0%} of a request's {ms(total)} is {part.part}"
     summary = f"No resource is full, but a request takes {ms(total)}: {part.share:.0%} of it is {part.part}."
     found = [Evidence(text, "time", part.share, "share", limit.index)]
-    return Candidate(class_, cause, summary, resource, (), found, part.share, agrees=True)
+    decides = above(f"the share of a request's time that is {part.part}", part.share, DOMINANT)
+    return Candidate(class_, cause, summary, resource, (), found, part.share, agrees=True, deciding=(decides,))

@@ -45,7 +45,7 @@ def findings(facts: Facts, verdict: Verdict) -> list[Finding]:
 
 
 def _deaths(facts: Facts, _verdict: Verdict) -> Finding | None:
-    died = sum(step.server.workers_died for step in facts.steps)
+    died = max(facts.workers_died, sum(step.server.workers_died for step in facts.steps))
     return Finding("worker-death", f"{died} worker(s) died during the run", float(died), "workers") if died else None
 
 
@@ -114,7 +114,10 @@ def _many_calls(facts: Facts, _verdict: Verdict) -> Finding | None:
     calls = facts.low(lambda server: server.db_calls_per_request)
     if calls is None or calls < MANY_CALLS:
         return None
-    return Finding("n-plus-one", f"a request makes {calls:.0f} database calls", calls, "calls/request")
+    spent = facts.low(lambda server: server.db_ms_per_request)
+    each = f", {ms(spent / calls)} each, {ms(spent)} in all" if spent is not None else ""
+    text = f"a request makes {calls:.0f} database calls{each}: one for each row of another (N+1)?"
+    return Finding("n-plus-one", text, calls, "calls/request")
 
 
 def _timeouts(facts: Facts, _verdict: Verdict) -> Finding | None:

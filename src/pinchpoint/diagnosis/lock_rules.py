@@ -1,9 +1,18 @@
 """lock/*: holders take turns; pool/admission-limit where a semaphore admits several; io/downstream behind a call."""
 
+from pinchpoint.diagnosis.bounds import above, under
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.pool_rules import HOLD_GROWTH, behind
 from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_of, net_call_ms
-from pinchpoint.diagnosis.saturation import POOL_FULL, loop_threads, narrowest, pool_full, pool_use, slots_full
+from pinchpoint.diagnosis.saturation import (
+    POOL_FULL,
+    POOL_WAITING,
+    loop_threads,
+    narrowest,
+    pool_full,
+    pool_use,
+    slots_full,
+)
 from pinchpoint.diagnosis.words import ms as show_ms
 from pinchpoint.measures import PoolFigures, ServerFigures, Step
 from pinchpoint.records import BottleneckClass
@@ -15,6 +24,8 @@ HELD_UP = 0.5
 """Calls that SQLite's lock holds up: on average, and as a share of the calls in progress."""
 
 FILE = "lock file "
+UNHELD = (FILE, "lock threading.Semaphore ")
+"""Locks whose holders are not reported (`monitoring/probe/blocking_locks.py`)."""
 
 ALWAYS_WAITED_FOR = 1.0
 """Mean number of requests waiting for a lock from which it is hardly ever free."""
@@ -46,23 +57,33 @@ def lock(facts: Facts, step: Step) -> Candidate | None:
     return Candidate(
         class_, cause, _summary(lead, gate), "lock", FED, found, margin(pool_use(gate), POOL_FULL, 1.0),
         agrees=row is not None and row.ceiling_rps is not None,
+        deciding=(
+            above("the share of time for which it is held", pool_use(gate), POOL_FULL),
+            above("the number of requests that wait for it", gate.waiting, POOL_WAITING, "requests"),
+        ),
     )  # fmt: skip
 
 
-def file_lock(facts: Facts, step: Step) -> Candidate | None:
-    """lock/file-lock: somebody always waits for it, so it is always held; who holds it is not seen."""
+def unheld_lock(facts: Facts, step: Step) -> Candidate | None:
+    """lock/file-lock, lock/python-lock, pool/admission-limit: somebody always waits for it, so it is always held.
+
+    Of file locks and of semaphores between threads, only who waits is seen, and not who holds.
+    """
     server = step.server
-    gates = {name: gate for name, gate in server.gates.items() if name.startswith(FILE) and gate.size is None}
+    gates = {name: gate for name, gate in server.gates.items() if name.startswith(UNHELD) and gate.busy is None}
     name = max(gates, key=lambda one: gates[one].waiting or 0.0, default=None)
     waiting = gates[name].waiting if name is not None else None
     if name is None or waiting is None or waiting < ALWAYS_WAITED_FOR:
         return None
+    gate = gates[name]
     found = [evidence(f"{waiting:.3g} requests wait for it", "probe.lock_waiting", waiting, "requests", step)]
-    wait = f", {show_ms(gates[name].wait_ms)} each" if gates[name].wait_ms else ""
-    summary = f"A file lock binds ({name.removeprefix(FILE)}): {waiting:.3g} requests wait for it on average{wait}."
+    wait = f", {show_ms(gate.wait_ms)} each" if gate.wait_ms else ""
+    class_, cause, lead = _kind(name, gate)
+    summary = f"{lead}: {waiting:.3g} requests wait for it on average{wait}."
     return Candidate(
-        "lock", "file-lock", summary, "lock", FED, [*found, *cpu_beside(facts, step)],
+        class_, cause, summary, "lock", FED, [*found, *cpu_beside(facts, step)],
         margin(waiting, ALWAYS_WAITED_FOR, 2 * ALWAYS_WAITED_FOR), agrees=True,
+        deciding=(above("the number of requests that wait for it", waiting, ALWAYS_WAITED_FOR, "requests"),),
     )  # fmt: skip
 
 
@@ -102,7 +123,13 @@ def sqlite_writer(facts: Facts, step: Step) -> Candidate | None:
         f"SQLite's lock binds: it lets one writer in at a time, and {text}; between two tries they sleep, up to 0.1 s."
     )
     found = [evidence(text, "probe.sqlite_busy", share, "share", step), *cpu_beside(facts, step)]
-    return Candidate("lock", "sqlite-writer", summary, "db", FED, found, margin(share, HELD_UP, 1.0), agrees=True)
+    return Candidate(
+        "lock", "sqlite-writer", summary, "db", FED, found, margin(share, HELD_UP, 1.0), agrees=True,
+        deciding=(
+            above("the share of database calls that wait for SQLite's lock", share, HELD_UP),
+            above("the number of calls that wait for it", held_up, HELD_UP, "calls"),
+        ),
+    )  # fmt: skip
 
 
 def thread_lock(facts: Facts, step: Step) -> Candidate | None:
@@ -118,7 +145,9 @@ def thread_lock(facts: Facts, step: Step) -> Candidate | None:
     key, pool = taken
     grown = grown_by(pool.hold_ms, facts.low(lambda figures: hold_of(figures.pools.get(key))))
     busy, workers = pool.busy or 0.0, loop_threads(server)
-    waiting = share * (busy + OTHER_THREADS * workers)
+    # Who waits for a connection of a pool between threads stands at a lock as well: that queue has a gate of its own.
+    pooled = sum(server.pools[kind].waiting or 0.0 for kind in ("db", "http") if kind in server.pools)
+    waiting = share * (busy + OTHER_THREADS * workers) - pooled
     if grown is None or grown < HOLD_GROWTH or busy - waiting > TAKING_TURNS * workers:
         return None
     text = f"{min(waiting, busy):.0f} of the {busy:.0f} busy threads wait for a lock"
@@ -127,10 +156,15 @@ def thread_lock(facts: Facts, step: Step) -> Candidate | None:
         "times as long as at low load. More threads would wait for the same lock."
     )
     found = [evidence(text, "threads.lock", share, "share", step), *cpu_beside(facts, step)]
-    doubt = "the lock itself was not measured: a queue between threads, or a pool of one, looks the same from outside"
+    doubt = "the lock itself, which was not measured, was a queue between threads or a pool of one"
     return Candidate(
         "lock", "python-lock", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
         conflicts=(doubt,),
+        deciding=(
+            above("the share of threads up to something that wait at a lock", share, LOCKED_SHARE),
+            above("the time a thread is held over that at low load", grown, HOLD_GROWTH, "ratio"),
+            under("the number of busy threads that do not wait", busy - waiting, TAKING_TURNS * workers, "threads"),
+        ),
     )  # fmt: skip
 
 
@@ -154,7 +188,11 @@ def silent_service(facts: Facts, step: Step) -> Candidate | None:
     found = [evidence(text, "threads.socket", share, "share", step), *cpu_beside(facts, step)]
     return Candidate(
         "io", "downstream", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
-        conflicts=("the calls themselves were not measured: their client is not one the probe knows",),
+        conflicts=("the calls themselves, whose client the probe does not know, took no longer than at low load",),
+        deciding=(
+            above("the share of threads up to something that wait at a socket", share, LOCKED_SHARE),
+            above("the time a thread is held over that at low load", grown, HOLD_GROWTH, "ratio"),
+        ),
     )  # fmt: skip
 
 
@@ -192,4 +230,8 @@ def downstream(facts: Facts, step: Step) -> Candidate | None:
         "io", "downstream", f"What the app calls binds: {peer}; {text}.", "downstream",
         ("http-pool", "lock", "db", "db-pool", "threadpool", *FRONT), found, margin(now / then, HOLD_GROWTH, 3.0),
         agrees=True,
+        deciding=(
+            above("the time of a call over that at low load", now / then, HOLD_GROWTH, "ratio"),
+            above("the share of a request's time in calls", spent / service, CALLS_DOMINATE),
+        ),
     )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from pinchpoint.diagnosis.bounds import Bound, above, under
 from pinchpoint.diagnosis.facts import Candidate, Facts, margin
 from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_of, uses_of
 from pinchpoint.diagnosis.saturation import (
     POOL_FULL,
+    POOL_WAITING,
     narrowest,
     pool_full,
     pool_use,
@@ -52,7 +54,21 @@ def connection_pool(facts: Facts, step: Step) -> Candidate | None:
     return Candidate(
         "pool", "db-pool", summary, "db-pool", ("threadpool", "db"), found, strength,
         agrees=row is not None and row.ceiling_rps is not None, conflicts=conflicts,
+        deciding=_full("connections", pool, pool.waiting, grown, HOLD_GROWTH),
     )  # fmt: skip
+
+
+def _full(
+    members: str, pool: PoolFigures, waiting: float | None, grown: float | None, most: float
+) -> tuple[Bound, ...]:
+    """Return the thresholds that every pool passes: all out, somebody waiting, held no longer than at low load."""
+    found = [
+        above(f"the share of its {members} in use", pool_use(pool), POOL_FULL),
+        above("the number of requests that wait for one", waiting, POOL_WAITING, "requests"),
+    ]
+    if grown is not None and grown < most:
+        found.append(under("the holding time over that at low load", grown, most, "ratio"))
+    return tuple(found)
 
 
 def _pool_evidence(facts: Facts, pool: PoolFigures, grown: float | None, step: Step) -> list[Evidence]:
@@ -134,29 +150,6 @@ def worker_slots(facts: Facts, step: Step) -> Candidate | None:
     return _bounded(facts, step, SLOTS) if slots_full(step.server) else None
 
 
-REFUSED = 0.5
-"""Share of the failed responses that the door must have refused, to be what fails them."""
-
-DOOR = "worker-slots uvicorn limit_concurrency"
-
-
-def admission(facts: Facts, step: Step) -> Candidate | None:
-    """pool/admission-limit: uvicorn's `limit_concurrency` refuses what comes, and that is what fails."""
-    # The kind's total is read more often than each gate by itself.
-    gate = (same_pool(step.server, "slots", DOOR) or step.server.gates[DOOR]) if DOOR in step.server.gates else None
-    refused = gate.timeouts if gate is not None else None
-    if gate is None or not refused or refused < REFUSED * step.client.failed:
-        return None
-    text = f"{refused:.0f} requests were refused, {step.client.failed} failed in all"
-    found = [evidence(text, "probe.slots_timeouts", refused, "requests", step), *cpu_beside(facts, step)]
-    summary = (
-        f"uvicorn's limit_concurrency binds: it lets {_of(gate.size)} open connections in, idle ones of clients that "
-        f"keep them alive included, and {_of(gate.busy)} were open on average; {text} (503)."
-    )
-    use = margin(refused, REFUSED * step.client.failed, step.client.failed or 1.0)
-    return Candidate("pool", "admission-limit", summary, None, ("worker-slots", "db"), found, use, agrees=True)
-
-
 def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
     name, pool = narrowest(step.server, kind.key)
     if pool is None or not (pool_full(pool) or kind is SLOTS) or behind(step.server, kind.key, pool):
@@ -182,6 +175,7 @@ def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
         margin(pool_use(pool), POOL_FULL, 1.0),
         agrees=row is not None and row.ceiling_rps is not None,
         conflicts=(doubt,) if grown is not None and grown > HOLD_GROWTH else (),
+        deciding=_full(kind.members, pool, _waiting(step, pool, kind), grown, HOLD_FOREIGN),
     )
 
 

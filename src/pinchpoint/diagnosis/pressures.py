@@ -4,6 +4,7 @@ Each figure is None where a reading is missing at either end; a counter that fel
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from pinchpoint.diagnosis.tracks import difference, per
@@ -57,3 +58,21 @@ def _last(rows: Sequence[SampleRow]) -> float | None:
     host: HostRow = rows[-1]["host"]
     limit = host.get("listen_limit")
     return None if limit is None else float(limit)
+
+
+def oom_kills(rows: Sequence[SampleRow]) -> float | None:
+    """Return how many processes of the target's control group were killed for want of memory; None when not told."""
+    told = [
+        float(kills) for row in rows if row["cgroup"] is not None and (kills := row["cgroup"]["oom_kills"]) is not None
+    ]
+    return sum(max(0.0, after - before) for before, after in pairwise(told)) if told else None
+
+
+def deaths(rows: Sequence[SampleRow], until_s: float) -> int:
+    """Return how many workers ended by then; at the end of a run they all do."""
+    return sum(
+        process.get("gone", False) and process["role"] == "worker"
+        for row in rows
+        if row["t_s"] <= until_s
+        for process in row["processes"]
+    )

@@ -55,6 +55,7 @@ def probe_tables(rows: Sequence[SampleRow]) -> dict[str, Any]:
         "hooks_off": _off(histories),
         "thread_states": _shares(histories, "thread_states"),
         "socket_peers": _peer_shares(histories),
+        "threads_in": _threads_in(histories),
     }
 
 
@@ -146,6 +147,18 @@ def _shares(histories: Sequence[History], key: str) -> dict[str, float]:
     awake = {name: count for name, count in counts.items() if name not in {"samples", "idle"} and count}
     total = sum(awake.values())
     return {name: count / total for name, count in sorted(awake.items())} if total >= MIN_LOOKS else {}
+
+
+def _threads_in(histories: Sequence[History]) -> dict[str, float]:
+    """Mean number of threads in each state, over all processes; each look is at one thread."""
+    found: Counter[str] = Counter()
+    for history in histories:
+        counts = _counts([history], "thread_states")
+        threads = [float(row["threads"]) for _, row in history if row.get("threads")]  # type: ignore[arg-type]
+        if counts["samples"] >= MIN_LOOKS and threads:
+            each = sum(threads) / len(threads) / counts["samples"]
+            found.update({name: count * each for name, count in counts.items() if name != "samples"})
+    return dict(sorted(found.items()))
 
 
 def _peer_shares(histories: Sequence[History]) -> dict[str, float]:

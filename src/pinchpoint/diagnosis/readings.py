@@ -78,9 +78,13 @@ def db_growth(facts: Facts, step: Step) -> float | None:
 
 
 def blocked(server: ServerFigures) -> bool:
-    """Return True when the loop is busy throughout, mostly without its thread running or wanting to run."""
+    """Return True when the loop is busy throughout, mostly without its thread running or wanting to run.
+
+    A quota stops the loop as well: what it took is not counted as blocked.
+    """
     busy = server.loop_busy
     if server.loop_blocked is None or busy is None or busy < LOOP_SATURATED:
         return False
     per_worker = (server.cpu_cores or 0.0) / loop_threads(server)
-    return server.loop_blocked >= BLOCKED_SHARE * busy and per_worker <= BLOCKED_MAX_CPU
+    stuck = server.loop_blocked - min(1.0, server.throttled_cores or 0.0)
+    return stuck >= BLOCKED_SHARE * busy and per_worker <= BLOCKED_MAX_CPU

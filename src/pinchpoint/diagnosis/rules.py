@@ -5,12 +5,15 @@ The order in `RULES` is the nesting order, deepest first: a pool full because it
 
 from collections.abc import Callable
 
+from pinchpoint.diagnosis.bounds import above
 from pinchpoint.diagnosis.cpu_causes import THREADS_SHARE, cpu_cause, gil_full
 from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database, row_lock
+from pinchpoint.diagnosis.device_rules import disk, network
+from pinchpoint.diagnosis.door_rules import admission, backlog, refusal
+from pinchpoint.diagnosis.exhaustion import reclaim
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
-from pinchpoint.diagnosis.lock_rules import downstream, file_lock, lock, silent_service, sqlite_writer, thread_lock
+from pinchpoint.diagnosis.lock_rules import downstream, lock, silent_service, sqlite_writer, thread_lock, unheld_lock
 from pinchpoint.diagnosis.pool_rules import (
-    admission,
     client_pool,
     connection_pool,
     executor,
@@ -93,6 +96,10 @@ def blocking_call(facts: Facts, step: Step) -> Candidate | None:
         found,
         strength,
         agrees=row is not None,
+        deciding=(
+            above("the busiest event loop's busy share", server.loop_busy, LOOP_SATURATED),
+            above("the share of time for which it stands still", server.loop_blocked, BLOCKED_SHARE * server.loop_busy),
+        ),
     )
 
 
@@ -138,7 +145,8 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     """Report cpu/*: the allowed cores, or every event loop's one core, are running or runnable all the time."""
     server = step.server
     use, loop = cpu_use(step, facts.machine), loop_use(server)
-    cores_full = use is not None and use >= CPU_SATURATED and not _unhurried(facts, step)
+    throttled = (server.throttled_share or 0.0) >= ALWAYS_THROTTLED
+    cores_full = throttled or (use is not None and use >= CPU_SATURATED and not _unhurried(facts, step))
     loop_full = loop is not None and loop >= LOOP_SATURATED and not blocked(server) and _loop_computes(server)
     locked = gil_full(server)
     worker = worker_full(server) and (_runs_all_the_time(server) or not _unhurried(facts, step))
@@ -161,13 +169,27 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     spent = f"; a request costs {show_ms(at_limit or cost)} of CPU" if (at_limit or cost) is not None else ""
     strength = max(
         margin(use, CPU_SATURATED, 1.0) if cores_full else 0.0,
+        margin(server.throttled_share, ALWAYS_THROTTLED, 1.0) if throttled else 0.0,
         margin(loop, LOOP_SATURATED, 1.0) if loop_full or locked else 0.0,
         0.5 if worker else 0.0,
     )
     names = ("loop", "cpu", "db-pool", "threadpool", "db", *FRONT)
     resource = "loop" if (loop_full or locked) and facts.resource("loop") is not None else "cpu"
-    return Candidate("cpu", cause, f"CPU binds: {where}{spent}.", resource, names, found, strength, agrees=True)
+    decides = []
+    if cores_full and not throttled:
+        decides.append(above("CPU running or runnable", use, CPU_SATURATED))
+    if throttled:
+        decides.append(above("the share of quota periods that stopped it", server.throttled_share, ALWAYS_THROTTLED))
+    if loop_full or locked:
+        decides.append(above("the busiest event loop's busy share", loop, LOOP_SATURATED))
+    return Candidate(
+        "cpu", cause, f"CPU binds: {where}{spent}.", resource, names, found, strength, agrees=True,
+        deciding=tuple(decides),
+    )  # fmt: skip
 
+
+ALWAYS_THROTTLED = 0.5
+"""Share of the quota's periods in which the target was stopped: it wants more than it may have, whatever it uses."""
 
 UNHURRIED = 1.2
 """Holding time at the limit over that at low load, up to which the holders of a full pool do not queue for the CPU."""
@@ -234,16 +256,23 @@ Rule = Callable[[Facts, Step], Candidate | None]
 
 
 RULES: tuple[Rule, ...] = (
+    # Memory that is taken back makes everything above it wait, the disk first.
+    reclaim,
+    disk,
+    # A database: its rows, then itself, wherever it runs.
     row_lock,
     remote_database,
     embedded_database,
     database_on_loop,
+    # The loop, then the CPU, then whose share of it.
     blocking_call,
     cpu,
+    # Locks, and what is called while one is held.
     sqlite_writer,
     downstream,
-    file_lock,
+    unheld_lock,
     lock,
+    # Pools of connections, then threads, then slots.
     client_pool,
     connection_pool,
     thread_lock,
@@ -251,6 +280,11 @@ RULES: tuple[Rule, ...] = (
     executor,
     threadpool,
     worker_slots,
+    # The way out and the way in.
     admission,
+    network,
+    backlog,
+    refusal,
 )
-"""Deepest first; a new class takes its place by what it is held behind."""
+"""Deepest first: worker slot > threadpool > pool > lock > database > disk, and loop > CPU > core share. Whoever holds a
+resource of the left while waiting for one of the right fills up the left one, which is a symptom then."""

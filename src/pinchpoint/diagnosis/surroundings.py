@@ -54,6 +54,13 @@ class Surroundings:
     silent: str | None = None
     """Why the load processes themselves were not heard any more."""
 
+    @property
+    def generator_rps(self) -> float | None:
+        """Requests per second that the generator managed against a server that does nothing."""
+        if self.calibration is None:
+            return None
+        return self.calibration.answered_rps or self.calibration.max_rps
+
     def sharing(self, load: Mapping[str, object]) -> dict[str, object]:
         """Return the recording's `load` settings with the CPUs that the load processes had at the end."""
         cpus = None if self.split is None or self.split.load_cpus is None else list(self.split.load_cpus)

@@ -5,6 +5,7 @@ page was published, not by the tick that read it: a worker whose threads starve 
 pid used again) gives no figure for that process.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,10 +87,10 @@ class Track:
         return None if looks is None else 1.0 - looks.get("idle", 0.0)
 
     def loop_blocked(self) -> float | None:
-        """Share of time the loop was busy, but neither running nor runnable nor waiting on a futex.
+        """Share of time the loop was busy, but neither running nor runnable nor waiting for the GIL.
 
-        Futex waits are left out because a loop that shares its process with computing threads waits for the GIL there,
-        which is computing and not a blocking call (METHOD §3.2).
+        A loop that shares its process with computing threads waits for the GIL at a futex, which is computing and not a
+        blocking call (METHOD §3.2); but only for as long as those threads run or want to. The rest is a lock.
         """
         busy, cpu, runq = self.loop_busy(), self.rate("loop_cpu_s"), self.rate("loop_runq_s")
         looks = self.looks()
@@ -98,7 +99,12 @@ class Track:
         if cpu is None or runq is None:
             # Starved of CPU and blocked would look the same; the looks tell them apart.
             return None if looks is None else sum(looks.get(state, 0.0) for state in STANDING_STILL)
-        return max(0.0, busy - cpu - runq - (looks or {}).get("futex", 0.0))
+        return max(0.0, busy - cpu - runq - min((looks or {}).get("futex", 0.0), self._others_run(cpu, runq)))
+
+    def _others_run(self, loop_cpu: float, loop_runq: float) -> float:
+        """Return for how long its other threads ran or wanted to, per second; where nobody knows, all the time."""
+        cpu, runq = self.rate("cpu_s"), self.rate("runq_s")
+        return math.inf if cpu is None or runq is None else max(0.0, cpu + runq - loop_cpu - loop_runq)
 
 
 def difference(before: object, after: object) -> float | None:

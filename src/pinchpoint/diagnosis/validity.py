@@ -78,7 +78,7 @@ def validity(
         resources.imbalance_gate(judged),
         _sampling(judged.all),
         _limit_samples(limit),
-        _probe(limit),
+        _probe(limit, around),
         _steady(sorted_out),
     ]
     told = [gate for gate in gates if gate is not None]
@@ -161,9 +161,13 @@ def _steady(sorted_out: Ladder) -> Gate:
     return Gate("steadiness", "warn" if count else "ok", float(count), 0.0, "steps", message)
 
 
-def _probe(limit: Step) -> Gate:
+def _probe(limit: Step, around: Surroundings) -> Gate:
     seen = limit.server.requests_rps is not None
-    message = (
-        "the probe reported from inside the workers" if seen else "no probe: pools and loops were seen from outside"
-    )
+    message = "the probe reported from inside the workers"
+    if not seen and around.lost_agent is not None:
+        message = f"{around.lost_agent}: what the probe reported at the limit never came here"
+    elif not seen and limit.server.samples_received == 0 and limit.server.samples_expected > 0:
+        message = "the collector saw nothing of the server at the limit, its probe included"
+    elif not seen:
+        message = "no probe: pools and loops were seen from outside"
     return Gate("probe", "ok" if seen else "unavailable", 1.0 if seen else None, None, "", message)

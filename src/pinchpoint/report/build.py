@@ -58,6 +58,7 @@ def build_report(
         "recovery": to_jsonable(diagnosis.recovery),
         "steps": _steps(diagnosis.steps),
         "ledger": to_jsonable(diagnosis.ledger),
+        "ledger_check": to_jsonable(diagnosis.ledger_check),
         "time": to_jsonable(diagnosis.time),
         "awaits": to_jsonable(awaits),
         "verdict": to_jsonable(diagnosis.verdict),

@@ -69,10 +69,11 @@ def _verdict(report: Report) -> list[str]:
         "",
         f"*{plain(words.status_line(report))}*",
     ]
-    where, wall = words.place(verdict["location"]), words.next_wall(report)
+    where, wall, moves = words.place(verdict["location"]), words.next_wall(report), words.moves(report)
     extra = [
         f"- Where: {plain(where)}" if where else None,
         f"- Binds as well: {plain(', '.join(verdict['co_bottlenecks']))}" if verdict["co_bottlenecks"] else None,
+        f"- Binds load by load: {plain(moves)}" if moves else None,
         f"- Next wall: {plain(wall)}" if wall else None,
         f"- Most of a request's time: {plain(_dominant(verdict))}" if verdict["dominant_time"] else None,
     ]
@@ -116,7 +117,9 @@ def _ledger(report: Report) -> list[str]:
         )
         for row in words.ledger_rows(report)
     ]
-    return table(("resource", "ceiling", "95 % CI", "capacity", "demand", "use at limit", "queue", "note"), rows)
+    lines = table(("resource", "ceiling", "95 % CI", "capacity", "demand", "use at limit", "queue", "note"), rows)
+    told = words.ledger_check(report)
+    return [*lines, *(["", plain(told)] if told else [])]
 
 
 def _interval(interval: list[float] | None) -> str:

@@ -69,10 +69,13 @@ def _say(console: Console, what: RenderableType) -> None:
 def _facts(report: dict[str, Any], console: Console) -> None:
     verdict = report["verdict"]
     facts = words.capacity_lines(report)
-    where, wall = words.place(verdict["location"]), words.next_wall(report)
+    where, wall, moves = words.place(verdict["location"]), words.next_wall(report), words.moves(report)
     facts += [("Where", where)] if where else []
     facts += [("Binds as well", ", ".join(verdict["co_bottlenecks"]))] if verdict["co_bottlenecks"] else []
+    facts += [("Binds load by load", moves)] if moves else []
     facts += [("Next wall", wall)] if wall else []
+    checked = words.ledger_check(report)
+    facts += [("Ledger", checked)] if checked else []
     held = goals.line(report)
     facts += [("Served by goal", held)] if held else []
     waited = awaits.news(report)

@@ -70,6 +70,19 @@ def status_meaning(report: Report) -> str | None:
     return f"{verdict['status']}: {meaning}" if meaning else None
 
 
+def moves(report: Report) -> str | None:
+    """Say how what binds moves with the load; None where the same binds at every load beyond the limit."""
+    parts: list[str] = []
+    last = None
+    for one in report["verdict"].get("by_step") or []:
+        name = f"{one['class']}/{one['cause']}"
+        if name != last:
+            load = units.rps(one["load"]) if one["unit"] == "requests/s" else f"{units.number(one['load'])} users"
+            parts.append(f"{name} from {load}")
+        last = name
+    return ", then ".join(parts) if len(parts) > 1 else None
+
+
 def status_line(report: Report) -> str:
     """Return how sure the verdict is, and of what kind the run was."""
     verdict = report["verdict"]
@@ -244,6 +257,19 @@ def gates_not_ok(report: Report) -> list[dict[str, Any]]:
 def ledger_rows(report: Report) -> list[dict[str, Any]]:
     """Return the ledger, lowest ceiling first; resources without a ceiling come last."""
     return sorted(report["ledger"], key=lambda row: (row["ceiling_rps"] is None, row["ceiling_rps"] or 0.0))
+
+
+def ledger_check(report: Report) -> str | None:
+    """Say whether the lowest ceiling agrees with the measured capacity; None where one of them is unknown."""
+    found = report.get("ledger_check")
+    if not found:
+        return None
+    ceiling, measured = units.rps(found["ceiling_rps"]), units.rps(found["measured_rps"])
+    text = f"Measured {measured}, {found['ratio']:.2f} of the lowest ceiling ({found['resource']}, {ceiling}): "
+    text += f"{found['meaning']}."
+    if found["rivals"]:
+        text += f" By the intervals, the lowest could as well be {', '.join(found['rivals'])}."
+    return text
 
 
 def target_name(report: Report) -> str:

@@ -1,0 +1,93 @@
+"""Who is not let in: uvicorn's `limit_concurrency`, an app that refuses by itself, an accept queue that overflows."""
+
+from pinchpoint.diagnosis.bounds import above
+from pinchpoint.diagnosis.facts import Candidate, Facts, margin
+from pinchpoint.diagnosis.readings import cpu_beside, evidence
+from pinchpoint.diagnosis.saturation import same_pool
+from pinchpoint.measures import Step
+
+REFUSED = 0.5
+"""Share of the failed responses that the door must have refused, to be what fails them."""
+
+DOOR = "worker-slots uvicorn limit_concurrency"
+
+REFUSALS = ("429", "503")
+"""Too Many Requests, Service Unavailable: what an app answers that does not let a request in (RFC 6585, RFC 9110)."""
+
+STILL_SERVED = 0.7
+"""Goodput over what was sustained: who refuses on purpose serves the rest as before; below, something broke."""
+
+OVERFLOWN = 0.02
+"""Overflows of the accept queue per request, from which they show: each costs its client a second (RFC 6298's first
+retransmission), and fewer are a finding."""
+
+FEW = 5.0
+"""Overflows in one step that a burst may cause."""
+
+
+def admission(facts: Facts, step: Step) -> Candidate | None:
+    """pool/admission-limit: uvicorn's `limit_concurrency` refuses what comes, and that is what fails."""
+    # The kind's total is read more often than each gate by itself.
+    gate = (same_pool(step.server, "slots", DOOR) or step.server.gates[DOOR]) if DOOR in step.server.gates else None
+    refused = gate.timeouts if gate is not None else None
+    if gate is None or not refused or refused < REFUSED * step.client.failed:
+        return None
+    text = f"{refused:.0f} requests were refused, {step.client.failed} failed in all"
+    found = [evidence(text, "probe.slots_timeouts", refused, "requests", step), *cpu_beside(facts, step)]
+    busy = "?" if gate.busy is None else f"{gate.busy:.3g}"
+    summary = (
+        f"uvicorn's limit_concurrency binds: it lets {gate.size or 0.0:.3g} open connections in, idle ones of clients "
+        f"that keep them alive included, and {busy} were open on average; {text} (503)."
+    )
+    use = margin(refused, REFUSED * step.client.failed, step.client.failed or 1.0)
+    return Candidate(
+        "pool", "admission-limit", summary, None, ("worker-slots", "db"), found, use, agrees=True,
+        deciding=(above("the number of refused requests", refused, REFUSED * step.client.failed, "requests"),),
+    )  # fmt: skip
+
+
+def refusal(facts: Facts, step: Step) -> Candidate | None:
+    """pool/admission-limit: the app itself refuses (429, 503) with nothing full; where that is meant, no fault."""
+    failed, done = step.client.failed, step.client.ok + step.client.failed
+    refused = sum(step.client.errors.get(status, 0) for status in REFUSALS)
+    if not done or refused / done <= (facts.slo_errors or 0.0) or refused < REFUSED * failed:
+        return None
+    held = facts.ladder.sustained
+    if held is not None and step.goodput_rps < STILL_SERVED * held.goodput_rps:
+        return None
+    statuses = " and ".join(status for status in REFUSALS if step.client.errors.get(status))
+    text = f"{refused} of {done} requests were answered {statuses}"
+    found = [evidence(text, "client.errors", refused / done, "share", step), *cpu_beside(facts, step)]
+    summary = (
+        f"The app refuses load: {text}, while nothing that is measured is full. Where a rate or a number of requests "
+        "is limited on purpose, this is the load at which that begins."
+    )
+    strength = margin(refused / max(failed, 1), REFUSED, 1.0)
+    return Candidate(
+        "pool", "admission-limit", summary, None, (), found, strength, agrees=True,
+        deciding=(above(f"the share of failures answered {statuses}", refused / max(failed, 1), REFUSED),),
+    )  # fmt: skip
+
+
+def backlog(facts: Facts, step: Step) -> Candidate | None:
+    """pool/accept-backlog: connections find the accept queue full although the server has time to spare."""
+    server = step.server
+    overflows, limit = server.listen_overflows, server.listen_limit
+    requests = step.client.ok + step.client.failed
+    if overflows is None or overflows < FEW or not requests or overflows / requests < OVERFLOWN:
+        return None
+    share = overflows / requests
+    room = f" of {limit:g}" if limit is not None else ""
+    text = f"the accept queue{room} overflowed {overflows:.0f} times in {requests} requests"
+    found = [evidence(text, "tcp.listen_overflows", share, "share", step), *cpu_beside(facts, step)]
+    if server.listen_queue is not None:
+        text = f"{server.listen_queue:.3g} connections waited in it on average"
+        found.append(evidence(text, "tcp.listen_queue", server.listen_queue, "connections", step))
+    summary = (
+        f"The accept backlog binds: {text}, while the server has time to spare; a connection that is not let in is "
+        "tried again after 1 s, then 3 s."
+    )
+    return Candidate(
+        "pool", "accept-backlog", summary, None, (), found, margin(share, OVERFLOWN, 5 * OVERFLOWN), agrees=True,
+        deciding=(above("the share of requests that met a full accept queue", share, OVERFLOWN),),
+    )  # fmt: skip
