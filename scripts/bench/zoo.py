@@ -8,6 +8,7 @@ counted and not shown, as rules may not be tuned on them. Recordings stay in `ru
 import argparse
 import datetime as dt
 import multiprocessing
+import os
 import random
 import shutil
 import time
@@ -26,6 +27,7 @@ from zoo_server import database, pin_database, wanted_cases
 from pinchpoint.accuracy import result_of
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import tuned
+from pinchpoint.app.faults.pace import pace_of
 from pinchpoint.commands.config import parse_budget
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import prepared, run, unmet
@@ -147,6 +149,8 @@ def _turn(turn: Turn, budget_s: float, postgres: str | None) -> zoo_results.Row:
     turn.folder.with_suffix(".log").unlink(missing_ok=True)
     turn.folder.parent.mkdir(parents=True, exist_ok=True)
     at = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
+    cpu = min(os.sched_getaffinity(0))
+    before = pace_of(cpu)
     try:
         with prepared(turn.case, severity=turn.severity, postgres=postgres) as ready:
             pin_database(postgres if turn.case.database == "postgresql" else None, ready.cores.server)
@@ -155,7 +159,9 @@ def _turn(turn: Turn, budget_s: float, postgres: str | None) -> zoo_results.Row:
         raise
     except PinchpointError as error:
         return {**row, "at": at, "skipped": f"it could not be prepared: {error}"}
-    return {**row, "at": at, "budget_s": budget_s, **zoo_results.ended(done, turn.folder)}
+    row = zoo_results.stated(turn.case, turn.severity, turn.round, (before + pace_of(cpu)) / 2)
+    found = zoo_results.ended(done, turn.folder)
+    return {**row, "at": at, "budget_s": budget_s, "took_s": round(time.monotonic() - began_s, 2), **found}
 
 
 def told(row: zoo_results.Row, *, show: bool) -> str:
@@ -186,7 +192,10 @@ def rediagnose(cases: Sequence[Case], say: Say) -> Path:
     kept = [one for one in kept if Path(one["run"]).is_dir()]
     started_s = time.monotonic()
     with multiprocessing.get_context("spawn").Pool() as pool:
-        data = [(row, zoo_results.stated(known[row["case"]], row["severity"], row["round"])) for row in kept]
+        data = [
+            (row, zoo_results.stated(known[row["case"]], row["severity"], row["round"], row.get("pace")))
+            for row in kept
+        ]
         made = pool.starmap(zoo_results.again, data, chunksize=1)
     zoo_results.store(made, zoo_results.REDIAGNOSED)
     say(f"{len(made)} recordings diagnosed with {zoo_results.commit()} in {time.monotonic() - started_s:.0f} s")

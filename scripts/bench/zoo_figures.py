@@ -139,16 +139,15 @@ def _baseline(name: str, single: Sequence[Result]) -> Iterator[Figure]:
 
 
 def _time(rows: Sequence[Row]) -> list[Figure]:
-    took = sorted(row["wall_s"] for row in rows if not row.get("skipped"))
-    if not took:
+    ran = [row for row in rows if not row.get("skipped")]
+    if not ran:
         return []
-    rounds = {row["round"] for row in rows if not row.get("skipped")}
-    longest = max(
-        sum(row["wall_s"] for row in rows if row["round"] == one and not row.get("skipped")) for one in rounds
-    )
+    walls, rounds = sorted(row["wall_s"] for row in ran), {row["round"] for row in ran}
+    # What preparing a case and diagnosing it for the baselines takes belongs to a round, and not to the verdict.
+    longest = max(sum(row.get("took_s", row["wall_s"]) for row in ran if row["round"] == one) for one in rounds)
     return [
-        Figure("time to verdict, median", took[len(took) // 2], "s", None, "lower", None, len(took)),
-        Figure("time to verdict, worst", took[-1], "s", None, "lower", None, len(took)),
+        Figure("time to verdict, median", walls[len(walls) // 2], "s", None, "lower", None, len(walls)),
+        Figure("time to verdict, worst", walls[-1], "s", None, "lower", None, len(walls)),
         Figure("longest round", longest / 60, "min", ROUND_MIN, "lower", None, len(rounds)),
     ]
 
