@@ -4,8 +4,11 @@ Costs in CPU time are true for the machine they were measured on, at its best. A
 host is busy, so whoever compares such a ceiling with a measurement also measures the pace before and after it.
 """
 
+import os
 import time
 from dataclasses import dataclass
+
+from .case import Rate
 
 STEPS = 20_000
 STEPS_S = 0.00091
@@ -47,6 +50,23 @@ def pace(seconds: float = 0.5) -> float:
         _work()
         rounds += 1
     return rounds * STEPS_S / took
+
+
+def pace_of(cpu: int, seconds: float = 0.5) -> float:
+    """Return the pace of one CPU, which nothing else of ours should keep busy; this thread goes there meanwhile."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        return pace(seconds)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def paced(rate: Rate | None, severity: float, measured: float | None) -> float | None:
+    """Return a ceiling at the pace that was measured; None without a ceiling, and as stated without a pace."""
+    if rate is None or measured is None or not isinstance(rate, CpuRate | SharedRate):
+        return None if rate is None else rate(severity)
+    return measured * rate(severity)
 
 
 def _work() -> int:

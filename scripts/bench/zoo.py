@@ -148,7 +148,7 @@ def _turn(turn: Turn, budget_s: float, postgres: str | None) -> zoo_results.Row:
     shutil.rmtree(turn.folder, ignore_errors=True)
     turn.folder.with_suffix(".log").unlink(missing_ok=True)
     turn.folder.parent.mkdir(parents=True, exist_ok=True)
-    at = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
+    at, began_s = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"), time.monotonic()
     cpu = min(os.sched_getaffinity(0))
     before = pace_of(cpu)
     try:

@@ -12,6 +12,7 @@ from zoo_labels import fingerprint
 
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import tuned
+from pinchpoint.app.faults.pace import paced
 from pinchpoint.commands.limits import recorded_thresholds
 from pinchpoint.commands.zoo_case import Ended
 from pinchpoint.diagnosis import diagnose
@@ -33,8 +34,8 @@ HERE = Path(__file__).resolve().parent
 Row = dict[str, Any]
 
 
-def stated(case: Case, severity: float, round_: int) -> Row:
-    """Return what is known of a run before it: the case and its label."""
+def stated(case: Case, severity: float, round_: int, pace: float | None = None) -> Row:
+    """Return what is known of a run: the case and its label, and its rates at the pace of the machine, where given."""
     rates = {"ceiling_rps": case.ceiling_rps, "second_rps": case.second_rps}
     return {
         "case": case.name,
@@ -46,7 +47,8 @@ def stated(case: Case, severity: float, round_: int) -> Row:
         "severity": severity,
         "round": round_,
         "labels": [[one.class_, one.cause] for one in case.labels],
-        **{name: None if rate is None else rate(severity) for name, rate in rates.items()},
+        **{name: paced(rate, severity, pace) for name, rate in rates.items()},
+        "pace": pace,
         "fingerprint": fingerprint(case),
     }
 
