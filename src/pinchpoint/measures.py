@@ -217,6 +217,8 @@ class ServerFigures:
     """Share of the time in which the disk under the target's working folder had a request in progress."""
     disk_ios_per_s: float | None = None
     iowait_cores: float | None = None
+    steal_cores: float | None = None
+    """Time for which the hypervisor gave cores that wanted to run to somebody else, per second."""
     net_tx_bytes_per_s: float | None = None
     """Sent over all interfaces, loopback included."""
     retransmits_per_s: float | None = None

@@ -148,6 +148,7 @@ class Synthetic:
         for name, count in (("lock", locked), ("sleep", busy - locked + 1), ("other", 1.0)):
             threads[name] = threads.get(name, 0.0) + 2 * count
         threads["samples"] = threads.get("samples", 0.0) + 2 * (busy + 2)
+        self.state.threads_now = busy + 2
 
     def publish(self, flow: Flow, rate: float, busy: float) -> None:
         """Advance the probe counters of all workers together."""
@@ -308,7 +309,7 @@ class Synthetic:
             "cpu_s": (state.loop_cpu + state.off_cpu) * part, "runq_s": state.runq * part,
             "loop_cpu_s": state.loop_cpu * part, "loop_runq_s": state.loop_runq * part,
             "loop_states": {name: round(count) for name, count in state.looks.items()},
-            "threads": 4, "fds": 20, "rss_bytes": int(memory + 1e7), "pss_bytes": int(memory) if second else None,
+            "threads": round(state.threads_now), "fds": 20, "rss_bytes": int(memory + 1e7), "pss_bytes": int(memory) if second else None,
             "ctx_voluntary": 0, "ctx_involuntary": 0, "major_faults": 0, "read_bytes": 0, "write_bytes": 0,
             "probe": probe, "probe_age_s": 0.03 if probe else None,
             "tables": self.tables() if probe else None,

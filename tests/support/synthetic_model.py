@@ -108,6 +108,7 @@ class State:
     probe: dict[str, float] = field(default_factory=dict)
     looks: dict[str, float] = field(default_factory=dict)
     threads: dict[str, float] = field(default_factory=dict)
+    threads_now: float = 2.0
     gates: dict[str, dict[str, float]] = field(default_factory=dict)
     psi: float = 0.0
     collector: float = 0.0

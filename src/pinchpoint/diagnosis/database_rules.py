@@ -50,6 +50,10 @@ QUEUED_CALLS = 3.0
 CPU_PRESSURE = 0.5
 """Share of time in which somebody on the machine waited for a CPU; beside computing statements that queue: 0.8 to 1."""
 
+ONE_CORE = 0.8
+"""Cores that everything on the machine uses together, below which no statement that computes can lack a core: one that
+does fills it, alone or with others."""
+
 FULL_PRESSURE = 0.8
 """The same, from which the machine has no CPU left."""
 
@@ -75,7 +79,7 @@ def row_lock(facts: Facts, step: Step) -> Candidate | None:
     waits = _remote(facts, step)
     if waits is None or waits.grown < DB_GROWTH or not _on_this_machine(server):
         return None
-    why = _not_the_machine(server)
+    why = _not_the_machine(facts, step)
     if why is None or (server.db_active or 0.0) < QUEUED_CALLS:
         return None
     found = [*_remote_evidence(waits.low_ms, waits.grown, waits.running, step), why]
@@ -96,10 +100,15 @@ def row_lock(facts: Facts, step: Step) -> Candidate | None:
     )  # fmt: skip
 
 
-def _not_the_machine(server: ServerFigures) -> Evidence | None:
+def _not_the_machine(facts: Facts, step: Step) -> Evidence | None:
     """Say why queued statements do not wait for a CPU or a disk of this machine; None when they may."""
+    server = step.server
     if server.psi.get("io_some", 0.0) >= DISK_PRESSURE:
         return None
+    used = _used_cores(facts, step)
+    if used is not None and used < ONE_CORE:
+        text = f"all that runs there used {used:.2f} cores together, less than one"
+        return Evidence(text, "host.cpu", used, "cores", step.index)
     waited, foreign = server.psi.get("cpu_some"), server.foreign_cpu_cores
     if waited is not None:
         text = f"only for {waited:.0%} of the time did anybody there wait for a CPU"
@@ -108,6 +117,15 @@ def _not_the_machine(server: ServerFigures) -> Evidence | None:
         return None
     text = f"all other processes there used {foreign:.2f} cores"
     return Evidence(text, "host.foreign_cpu", foreign, "cores", None)
+
+
+def _used_cores(facts: Facts, step: Step) -> float | None:
+    """Return what the app and all others used or were robbed of; the generator too, where it may run on the same cores."""
+    foreign, own = step.server.foreign_cpu_cores, step.server.cpu_cores
+    if foreign is None or own is None:
+        return None
+    beside = (step.client.cpu_share or 0.0) if facts.machine.shared else 0.0
+    return foreign + own + beside + (step.server.steal_cores or 0.0)
 
 
 def _on_this_machine(server: ServerFigures) -> bool:

@@ -36,8 +36,8 @@ LOCKED_SHARE = 0.5
 TAKING_TURNS = 2.0
 """Threads per worker that do not wait although all are taken: one has the lock. More have a pool of their own."""
 
-OTHER_THREADS = 2.0
-"""Threads per worker that serve nobody, yet are never idle: the probe's, and the one that collects its figures."""
+QUEUE = 2.0
+"""Threads that wait for one lock, on average, from which that is a queue."""
 
 UNNAMED = ("unknown", "(other)")
 """Peers of sockets that were gone before they were looked up, or too many to count one by one."""
@@ -133,24 +133,26 @@ def sqlite_writer(facts: Facts, step: Step) -> Candidate | None:
 
 
 def thread_lock(facts: Facts, step: Step) -> Candidate | None:
-    """lock/python-lock of `threading`: all threads are taken, and all but one of them wait for a lock.
+    """lock/python-lock of `threading`: of the threads that serve, all but one or two wait for a lock.
 
     Seen from outside only, so never more than `ambiguous`: a queue between threads looks the same.
     """
     server = step.server
-    taken = _taken(server)
-    share = server.thread_states.get("lock")
-    if taken is None or share is None or share < LOCKED_SHARE:
+    serving = _serving(server)
+    if serving is None:
         return None
-    key, pool = taken
+    key, pool = serving
     grown = grown_by(pool.hold_ms, facts.low(lambda figures: hold_of(figures.pools.get(key))))
     busy, workers = pool.busy or 0.0, loop_threads(server)
     # Who waits for a connection of a pool between threads stands at a lock as well: that queue has a gate of its own.
     pooled = sum(server.pools[kind].waiting or 0.0 for kind in ("db", "http") if kind in server.pools)
-    waiting = share * (busy + OTHER_THREADS * workers) - pooled
-    if grown is None or grown < HOLD_GROWTH or busy - waiting > TAKING_TURNS * workers:
+    waiting = min(busy, server.threads_in.get("lock", 0.0) - pooled)
+    share = waiting / busy
+    if waiting < QUEUE or share < LOCKED_SHARE or grown is None or grown < HOLD_GROWTH:
         return None
-    text = f"{min(waiting, busy):.0f} of the {busy:.0f} busy threads wait for a lock"
+    if busy - waiting > TAKING_TURNS * workers:
+        return None
+    text = f"{waiting:.0f} of the {busy:.0f} busy threads wait for a lock"
     summary = (
         f"A lock between threads binds: {text}, one at a time goes on, and a request holds its thread {grown:.1f} "
         "times as long as at low load. More threads would wait for the same lock."
@@ -161,7 +163,7 @@ def thread_lock(facts: Facts, step: Step) -> Candidate | None:
         "lock", "python-lock", summary, None, FED, found, margin(share, LOCKED_SHARE, 1.0), agrees=True,
         conflicts=(doubt,),
         deciding=(
-            above("the share of threads up to something that wait at a lock", share, LOCKED_SHARE),
+            above("the share of busy threads that wait at a lock", share, LOCKED_SHARE),
             above("the time a thread is held over that at low load", grown, HOLD_GROWTH, "ratio"),
             under("the number of busy threads that do not wait", busy - waiting, TAKING_TURNS * workers, "threads"),
         ),
@@ -201,6 +203,15 @@ def _mostly(server: ServerFigures) -> str:
     named = {peer: share for peer, share in server.socket_peers.items() if peer not in UNNAMED}
     peer = max(named, key=lambda name: named[name], default=None)
     return f" of {peer}" if peer is not None and named[peer] > LOCKED_SHARE * sum(named.values()) else ""
+
+
+def _serving(server: ServerFigures) -> tuple[str, PoolFigures] | None:
+    """Return the kind of threads that requests are served by, taken or not, where several are busy; its figures."""
+    for key in ("threadpool", "executor", "slots"):
+        pool = server.pools.get(key)
+        if pool is not None and (pool.busy or 0.0) >= QUEUE:
+            return key, pool
+    return None
 
 
 def _taken(server: ServerFigures) -> tuple[str, PoolFigures] | None:
