@@ -144,7 +144,9 @@ def _time(rows: Sequence[Row]) -> list[Figure]:
         return []
     walls, rounds = sorted(row["wall_s"] for row in ran), {row["round"] for row in ran}
     # What preparing a case and diagnosing it for the baselines takes belongs to a round, and not to the verdict.
-    longest = max(sum(row.get("took_s", row["wall_s"]) for row in ran if row["round"] == one) for one in rounds)
+    longest = max(
+        sum(float(row.get("took_s") or row["wall_s"]) for row in ran if row["round"] == one) for one in rounds
+    )
     return [
         Figure("time to verdict, median", walls[len(walls) // 2], "s", None, "lower", None, len(walls)),
         Figure("time to verdict, worst", walls[-1], "s", None, "lower", None, len(walls)),
