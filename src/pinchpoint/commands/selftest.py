@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.text import Text
 from pinchpoint import units
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import all_cases
+from pinchpoint.app.faults.pace import pace_of, paced
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import Ended, prepared, run, unmet
 from pinchpoint.errors import ExitCode, Interrupted, PinchpointError, UsageError
@@ -57,6 +59,8 @@ class Outcome:
     folder: Path | None = None
     reason: str | None = None
     """Why it was not run, or came to nothing."""
+    pace: float | None = None
+    """Of a core of this machine: the ceilings that CPU time sets follow it."""
 
     @property
     def wanted(self) -> list[str]:
@@ -152,7 +156,8 @@ def selftest(names: Sequence[str], budget_s: float, root: Path, talk: Console, p
             return run(ready, folder, budget_s)
 
     with interruptible():
-        return examine(cases, budget_s, make, root, talk, postgres)
+        pace = pace_of(min(os.sched_getaffinity(0)))
+        return [replace(one, pace=pace) for one in examine(cases, budget_s, make, root, talk, postgres)]
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
@@ -179,7 +184,7 @@ def _facts(one: Outcome) -> dict[str, Any]:
         "confidence": verdict.get("confidence"),
         "sustainable_rps": capacity.get("sustainable_rps"),
         "saturation_rps": capacity.get("saturation_rps"),
-        "ceiling_rps": one.case.ceiling_rps(one.severity) if one.case.ceiling_rps is not None else None,
+        "ceiling_rps": paced(one.case.ceiling_rps, one.severity, one.pace),
         "seconds": None if one.ended is None else round(one.ended.wall_s, 1),
         "exit_code": None if one.ended is None else one.ended.exit_code,
         "reason": one.reason,
