@@ -3,6 +3,7 @@
 import math
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
+from pinchpoint.diagnosis.remedies import REMEDIES
 from pinchpoint.diagnosis.saturation import loop_threads, narrowest
 from pinchpoint.diagnosis.time_shares import DATABASE, HELD_IDLE
 from pinchpoint.diagnosis.words import duration, ms, rps, size
@@ -36,9 +37,12 @@ def advise(facts: Facts, candidate: Candidate | None, ceiling: float | None, wal
     """Return advice for the verdict, most effective first."""
     if candidate is None:
         return _without_bottleneck(facts, wall)
+    told = list(REMEDIES.get(candidate.cause, ()))
+    if told and candidate.class_ != "cpu":
+        return told
     makers = {"pool": _pool, "cpu": _cpu, "blocking": _blocking, "io": _database, "memory": _memory, "lock": _lock}
     maker = makers.get(candidate.class_)
-    return maker(facts, candidate, ceiling, wall) if maker is not None else []
+    return [*told, *(maker(facts, candidate, ceiling, wall) if maker is not None else [])]
 
 
 def _gain(ceiling: float | None, wanted: float, wall: Resource | None) -> str | None:

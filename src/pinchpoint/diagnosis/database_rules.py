@@ -120,7 +120,7 @@ def _not_the_machine(facts: Facts, step: Step) -> Evidence | None:
 
 
 def _used_cores(facts: Facts, step: Step) -> float | None:
-    """Return what the app and all others used or were robbed of; the generator too, where it may run on the same cores."""
+    """Return what the app and all others used or were robbed of; the generator too, where it shares the cores."""
     foreign, own = step.server.foreign_cpu_cores, step.server.cpu_cores
     if foreign is None or own is None:
         return None

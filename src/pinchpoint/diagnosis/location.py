@@ -22,6 +22,11 @@ KNOBS = {
     "too-few-workers": "workers",
     "worker-slots": "workers x threads",
     "http-pool": "connection limit of the HTTP client",
+    "admission-limit": "limit_concurrency, the semaphore's size or the rate limit",
+    "accept-backlog": "backlog, net.core.somaxconn",
+    "token-pool-deadlock": "pool_size + max_overflow against threadpool tokens",
+    "cpu-quota": "cpu.max, cpu.cfs_quota_us",
+    "limit": "memory.max, memory.limit_in_bytes",
 }
 
 PROFILE_OF: dict[str, tuple[ProfileKind, ...]] = {"cpu": ("cpu",), "blocking": ("wall", "cpu"), "io": ("wall", "cpu")}
