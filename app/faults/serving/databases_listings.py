@@ -1,4 +1,4 @@
-"""Second-hand listings: Starlette and asyncpg on PostgreSQL."""
+"""Second-hand listings and the bids on them: Starlette and asyncpg on PostgreSQL."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,21 +12,29 @@ from starlette.routing import Route
 from .databases_schema import migrate
 from .settings import cured, database_url, severity
 
-LISTINGS = round(60_000 * severity())
-_TABLE = (
-    "DROP TABLE IF EXISTS listings",
-    "CREATE TABLE listings (id int PRIMARY KEY, seller text, title text, cents int)",
-    f"""INSERT INTO listings SELECT i, 'Seller ' || i::bigint * 7919 % 6000, 'thing ' || i, i % 5000
-    FROM generate_series(1, {LISTINGS}) i""",  # noqa: S608 - a number of ours
+PAGE = round(16 * severity())
+SELLERS = 20
+BIDS = 10_000
+_TABLES = (
+    "DROP TABLE IF EXISTS listings, bids",
+    "CREATE TABLE listings (id int PRIMARY KEY, seller int, title text)",
+    f"""INSERT INTO listings SELECT i, i % {SELLERS}, 'thing ' || i
+    FROM generate_series(1, {PAGE * SELLERS}) i""",  # noqa: S608 - numbers of ours
+    "CREATE TABLE bids (id int PRIMARY KEY, listing int, cents int)",
+    f"""INSERT INTO bids SELECT i, 1 + i * 7919 % {PAGE * SELLERS}, i % 5000
+    FROM generate_series(1, {BIDS}) i""",  # noqa: S608 - numbers of ours
 )
-_INDEX = ("CREATE INDEX listings_by_seller ON listings (lower(seller))",) if cured() else ()
-_CHEAPEST = "SELECT id, title, cents FROM listings WHERE lower(seller) = $1 ORDER BY cents LIMIT 10"
+_INDEX = ("CREATE INDEX bids_by_listing ON bids (listing)",) if cured() else ()
+_OFFERS = f"""
+SELECT id, title, (SELECT max(cents) FROM bids WHERE listing = listings.id) AS offered
+FROM listings WHERE seller = $1 ORDER BY id LIMIT {PAGE}
+"""  # noqa: S608 - a number of ours
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Open the pool and close it."""
-    migrate(*_TABLE, *_INDEX, "VACUUM ANALYZE listings")
+    migrate(*_TABLES, *_INDEX, "VACUUM ANALYZE listings, bids")
     one_process = {"max_parallel_workers_per_gather": "0"}
     async with asyncpg.create_pool(
         database_url("postgresql"), min_size=30, max_size=30, server_settings=one_process
@@ -35,11 +43,11 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
 
 
-async def cheapest(request: Request) -> JSONResponse:
-    """Return a seller's cheapest things."""
-    seller = f"seller {request.path_params['seller']}"
-    rows = await request.app.state.pool.fetch(_CHEAPEST, seller)
+async def offers(request: Request) -> JSONResponse:
+    """Return a seller's things and the highest bid on each."""
+    seller = request.path_params["seller"]
+    rows = await request.app.state.pool.fetch(_OFFERS, seller)
     return JSONResponse({"seller": seller, "things": [dict(row) for row in rows]})
 
 
-app = Starlette(routes=[Route("/sellers/{seller:int}/cheapest", cheapest)], lifespan=lifespan)
+app = Starlette(routes=[Route("/sellers/{seller:int}/offers", offers)], lifespan=lifespan)

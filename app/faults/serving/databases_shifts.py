@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, func, literal_column, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from .databases_schema import migrate
 from .settings import cured, database_url, severity
 
-SHIFTS = round(40_000 * severity())
+SHIFTS = round(24_000 * severity())
 _TABLE = (
     "DROP TABLE IF EXISTS shifts",
     "CREATE TABLE shifts (id int PRIMARY KEY, worker int, starts timestamp, minutes int)",
@@ -20,7 +20,7 @@ _TABLE = (
     SELECT i, i % 2000, timestamp '2025-01-01' + (i::bigint * 7919 % 500000) * interval '1 minute', 240 + i % 300
     FROM generate_series(1, {SHIFTS}) i""",  # noqa: S608 - a number of ours
 )
-_INDEX = ("CREATE INDEX shifts_by_start ON shifts (starts DESC)",) if cured() else ()
+_INDEX = ("CREATE INDEX shifts_by_week ON shifts (date_trunc('week', starts))",) if cured() else ()
 
 make_session: sessionmaker[Session] = sessionmaker()
 
@@ -64,8 +64,15 @@ def session() -> Iterator[Session]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.get("/shifts/latest")
-def latest(database: Annotated[Session, Depends(session)], count: int = 5) -> list[dict[str, object]]:
-    """Return the shifts that start last."""
-    found = database.scalars(select(Shift).order_by(Shift.starts.desc()).limit(count))
-    return [{"id": one.id, "worker": one.worker, "starts": one.starts.isoformat()} for one in found]
+@app.get("/weeks/{monday}/hours")
+def hours(monday: dt.date, database: Annotated[Session, Depends(session)]) -> list[dict[str, object]]:
+    """Return who worked most in a week."""
+    worked = func.sum(Shift.minutes)
+    most = (
+        select(Shift.worker, worked)
+        .where(func.date_trunc(literal_column("'week'"), Shift.starts) == dt.datetime.combine(monday, dt.time()))
+        .group_by(Shift.worker)
+        .order_by(worked.desc(), Shift.worker)
+        .limit(5)
+    )
+    return [{"worker": worker, "minutes": minutes} for worker, minutes in database.execute(most)]

@@ -9,12 +9,13 @@ from fastapi import FastAPI
 
 from .settings import cured, severity, sqlite_path
 
-TICKETS = round(60_000 * severity())
+TICKETS = round(25_000 * severity())
 CUSTOMERS = TICKETS // 10
-_SUMMARY = """
+_ADDRESS = "lower(trim(replace(email, '+', '')))"  # as people type it
+_SUMMARY = f"""
 SELECT state, count(*), max(opened) FROM tickets
-WHERE lower(email) = ? GROUP BY state ORDER BY state
-"""
+WHERE {_ADDRESS} = ? GROUP BY state ORDER BY state
+"""  # noqa: S608 - a text of ours
 _local = threading.local()
 
 
@@ -30,7 +31,7 @@ def seed() -> None:
     """Make and fill the table anew."""
     states = ("open", "waiting", "closed")
     rows = (
-        (i, f"Customer{i * 31 % CUSTOMERS}@Example.org", states[i % 3], 1_700_000_000 + i, "x" * 40)
+        (i, f"Customer{i * 31 % CUSTOMERS}@Example.org", states[i % 3], 1_700_000_000 + i, f"ticket {i}")
         for i in range(TICKETS)
     )
     with closing(sqlite3.connect(sqlite_path())) as database, database:
@@ -40,7 +41,7 @@ def seed() -> None:
         )
         database.executemany("INSERT INTO tickets VALUES (?, ?, ?, ?, ?)", rows)
         if cured():
-            database.execute("CREATE INDEX tickets_by_email ON tickets (lower(email))")
+            database.execute(f"CREATE INDEX tickets_by_email ON tickets ({_ADDRESS})")
 
 
 @asynccontextmanager
