@@ -6,6 +6,7 @@ host is busy, so whoever compares such a ceiling with a measurement also measure
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .case import Rate
@@ -43,10 +44,10 @@ class SharedRate:
         return 1000.0 * self.cores / ((self.others + severity) * self.base_ms)
 
 
-def pace(seconds: float = 0.5) -> float:
+def pace(seconds: float = 0.5, *, clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the speed of this core over the next `seconds`: 1 is `STEPS` in `STEPS_S`, less is slower."""
-    begun, rounds = time.perf_counter(), 0
-    while (took := time.perf_counter() - begun) < seconds or not rounds:
+    begun, rounds = clock(), 0
+    while (took := clock() - begun) < seconds or not rounds:
         _work()
         rounds += 1
     return rounds * STEPS_S / took
