@@ -3,6 +3,8 @@
 import contextlib
 import os
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +14,12 @@ import psutil
 
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import SPARE, all_cases
+from pinchpoint.errors import MeasurementError
+from pinchpoint.processes import Child, Command, start
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+
+READY_S, POLL_S = 30.0, 0.05
 
 
 def wanted_cases(only: Sequence[str], families: Sequence[str], *, spare: bool = True) -> list[Case]:
@@ -36,14 +42,31 @@ def names() -> list[str]:
 
 @contextlib.contextmanager
 def database(needed: bool) -> Iterator[str | None]:
-    """Start a PostgreSQL server where one is needed and can be; yield its URL."""
-    from support.postgres import skip_reason, temporary_postgres  # noqa: PLC0415 - of the checkout alone
+    """Start a PostgreSQL server where one is needed and can be; yield its URL.
+
+    Raises:
+        MeasurementError: it did not start.
+
+    """
+    from support.postgres import skip_reason  # noqa: PLC0415 - of the checkout alone
 
     if not needed or skip_reason() is not None:
         yield None
         return
-    with temporary_postgres() as url:
-        yield url
+    with tempfile.TemporaryDirectory(prefix="pinchpoint-zoo-log-") as folder:
+        program = (sys.executable, str(Path(__file__).with_name("zoo_postgres.py")))
+        with start(Command("PostgreSQL", program, Path(folder) / "log")) as child:
+            yield _url_of(child)
+
+
+def _url_of(child: Child) -> str:
+    """Wait for the server to say its address."""
+    deadline_s = time.monotonic() + READY_S
+    while not (said := child.log_tail(1)).startswith("postgresql://"):
+        if not child.alive() or time.monotonic() > deadline_s:
+            raise MeasurementError(f"PostgreSQL did not start: {said}")
+        time.sleep(POLL_S)
+    return said
 
 
 def pin_database(url: str | None, cpus: frozenset[int] | None) -> None:
