@@ -1,10 +1,12 @@
 """What binds beside the process or in front of it: disk, link, memory limit, quota, doors, deadlocks; step by step."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pinchpoint.diagnosis.facts import Facts
+from pinchpoint.diagnosis.facts import Candidate, Facts
+from pinchpoint.diagnosis.ties import symptoms
 from pinchpoint.diagnosis.verdict import judge
 from pinchpoint.measures import WorkerFigures
 from pinchpoint.records import AwaitShares, Verdict
@@ -243,3 +245,36 @@ def test_what_binds_further_up_is_told_step_by_step() -> None:
 
     assert [(one.load, one.cause) for one in verdict.by_step] == [(120, "db-pool"), (200, "python-code")]
     assert any("pool/db-pool from 120 requests/s, then cpu/python-code" in one.statement for one in verdict.evidence)
+
+
+def test_the_threadpool_around_a_pool_is_its_next_wall() -> None:
+    """It fills up because of the pool today; by its holding time at low load it serves 160/s."""
+    low = {"server_pools": {"threadpool": pool(8, 2.5, 0, 50.0), "db": pool(5, 2.4, 0, 48.0)}}
+    found = two(
+        low=low, server_pools={"threadpool": pool(8, 7.9, 9, 79.0, 90.0), "db": pool(5, 5, 3, 48.0, 30.0)},
+        server_db_active=4.9, server_db_embedded=False,
+    )  # fmt: skip
+
+    verdict = judge(found)
+
+    assert verdict.cause == "db-pool"
+    assert verdict.next_wall is not None
+    assert (verdict.next_wall.resource, round(verdict.next_wall.ceiling_rps)) == ("threadpool", 160)
+
+
+def test_a_lost_agent_is_not_cured_by_a_longer_budget() -> None:
+    """The verdict says what is missing, and what would bring it."""
+    verdict = judge(two(server_samples_received=0, more={"agent_lost": "the line to box-2 broke"}))
+
+    assert (verdict.class_, verdict.cause) == ("undetermined", "too-few-samples")
+    assert "the line to box-2 broke" in verdict.summary
+    assert not any("budget" in text for text in (verdict.summary, *verdict.would_flip_if))
+
+
+def test_a_leak_names_no_symptom() -> None:
+    """Nothing waits for memory that merely grows."""
+    candidate = Candidate("memory", "leak", "", "memory", (), [], 1.0, agrees=True)
+    full = step(120, passed=False, server_pools={"slots": pool(8, 8, 300, 25.0)})
+
+    assert symptoms(candidate, full, []) == []
+    assert len(symptoms(replace(candidate, cause="limit"), full, [])) == 1

@@ -63,7 +63,7 @@ def _full(
 ) -> tuple[Bound, ...]:
     """Return the thresholds that every pool passes: all out, somebody waiting, held no longer than at low load."""
     found = [
-        above(f"the share of its {members} in use", pool_use(pool), POOL_FULL),
+        above(f"the share of the {members} in use", pool_use(pool), POOL_FULL),
         above("the number of requests that wait for one", waiting, POOL_WAITING, "requests"),
     ]
     if grown is not None and grown < most:

@@ -94,7 +94,9 @@ def _spent_ms(server: ServerFigures, candidate: Candidate) -> float | None:
 
 def symptoms(candidate: Candidate, step: Step, co_bottlenecks: list[str]) -> list[Evidence]:
     """Name what is full as well, but only because of what binds."""
-    found = []
+    found: list[Evidence] = []
+    if candidate.class_ == "memory" and candidate.cause == "leak":
+        return found  # nothing waits for memory that merely grows
     for row, key in (*KEY_OF_ROW.items(), ("lock", "lock")):
         if row == candidate.resource or row in co_bottlenecks:
             continue
