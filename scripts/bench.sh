@@ -25,5 +25,8 @@ if [ $# -eq 0 ] || [ "$1" = -h ] || [ "$1" = --help ]; then
     sed -n '2,20s/^# \{0,1\}//p' scripts/bench.sh
     exit $(($# == 0 ? 2 : 0))
 fi
-ensure_venv
+case "$1" in
+    zoo*) ensure_venv dev ;; # its services use packages that pinchpoint itself does without
+    *) ensure_venv ;;
+esac
 exec .venv/bin/python scripts/bench "$@"

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SERVING = "pinchpoint.app.faults.serving"
-_MODULE = re.compile(rf"^{re.escape(SERVING)}\.(\w+)")
+_MODULE = re.compile(rf"\b{re.escape(SERVING)}\.(\w+)")
 
 
 def missing_packages(words: Iterable[str]) -> list[str]:
     """Return the packages that the serving modules named in a command line need and this interpreter lacks."""
     needed: set[str] = set()
     for word in words:
-        if (match := _MODULE.match(word)) is not None:
+        if (match := _MODULE.search(word)) is not None:
             needed |= _needed(match[1])
     return sorted(name for name in needed if importlib.util.find_spec(name) is None)
 
