@@ -22,6 +22,7 @@ def asked(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(100)
 def test_a_known_bottleneck_is_named_on_this_machine(tmp_path: Path) -> None:
     """Settings of a project that the user happens to stand in change nothing."""
@@ -32,7 +33,7 @@ def test_a_known_bottleneck_is_named_on_this_machine(tmp_path: Path) -> None:
     (case,) = found["cases"]
     assert (done.returncode, case["judgement"], case["got"]) == (0, "right", "blocking/sync-call"), done.stderr
     assert (tmp_path / case["run"] / "report.html").is_file()
-    assert leftovers() == before
+    assert leftovers() <= before
 
 
 def test_all_cases_are_listed_with_what_they_need(tmp_path: Path) -> None:
