@@ -7,7 +7,7 @@ import pytest
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.ties import symptoms
-from pinchpoint.diagnosis.verdict import judge
+from pinchpoint.diagnosis.verdict import judge, server_binds
 from pinchpoint.measures import WorkerFigures
 from pinchpoint.records import AwaitShares, Verdict
 from support.made_steps import facts, pool, step
@@ -278,3 +278,13 @@ def test_a_leak_names_no_symptom() -> None:
 
     assert symptoms(candidate, full, []) == []
     assert len(symptoms(replace(candidate, cause="limit"), full, [])) == 1
+
+
+@pytest.mark.parametrize(("inside", "excused"), [(38.0, True), (1.0, False)])
+def test_a_late_generator_is_excused_where_a_rule_says_what_binds(inside: float, excused: bool) -> None:
+    """Requests that leave late keep no thread waiting for a disk; without one, the generator is suspected."""
+    found = disk_threads(inside, 10.0)
+    idle = {"threadpool": pool(40, 20, 0, 380.0)}
+    broke = replace(found.ladder.failed[0], server=replace(found.ladder.failed[0].server, pools=idle))
+
+    assert server_binds(replace(found, ladder=replace(found.ladder, failed=[broke], limit=broke))) is excused

@@ -288,3 +288,6 @@ RULES: tuple[Rule, ...] = (
 )
 """Deepest first: worker slot > threadpool > pool > lock > database > disk, and loop > CPU > core share. Whoever holds a
 resource of the left while waiting for one of the right fills up the left one, which is a symptom then."""
+
+BETWEEN: frozenset[Rule] = frozenset({network, backlog, refusal})
+"""Those that rest on what passes between client and server."""

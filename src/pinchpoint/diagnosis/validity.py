@@ -51,14 +51,16 @@ def validity(
     slo_p95_ms: float | None,
     slo_errors: float | None,
     around: Surroundings = NOWHERE,
+    *,
+    explained: bool = False,
 ) -> Validity:
-    """Judge the recording's capacity steps."""
+    """Judge the recording's capacity steps; `explained`: a rule of the verdict says what binds where the app broke."""
     limit, sustained = sorted_out.limit, sorted_out.sustained
     if limit is None:
         gate = Gate("steps", "fail", 0.0, 1.0, "steps", "no load step was finished, so nothing was measured")
         silence = resources.silence_gate(around)
         return Validity("invalid", [gate, *([silence] if silence is not None else [])])
-    exonerated = bool(sorted_out.failed) and server_is_at_its_limit(limit, machine, slo_errors)
+    exonerated = bool(sorted_out.failed) and (explained or server_is_at_its_limit(limit, machine, slo_errors))
     judged = Judged([sustained] if sustained is not None else [], limit, exonerated)
     gates: list[Gate | None] = [
         resources.silence_gate(around),

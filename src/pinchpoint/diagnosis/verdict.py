@@ -9,7 +9,7 @@ from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.fallback import latency_bound
 from pinchpoint.diagnosis.location import at, locate
 from pinchpoint.diagnosis.nothing import abstain, blind, generator_bound, limit_evidence, not_saturated
-from pinchpoint.diagnosis.rules import RULES
+from pinchpoint.diagnosis.rules import BETWEEN, RULES
 from pinchpoint.diagnosis.stuck_rules import stuck
 from pinchpoint.diagnosis.ties import TIE, no_walls, symptoms, ties
 from pinchpoint.diagnosis.time_shares import dominant
@@ -45,6 +45,18 @@ def judge(facts: Facts) -> Verdict:
     if not facts.ladder.reached:
         return _held(facts, limit)
     return _saturated(facts)
+
+
+def server_binds(facts: Facts) -> bool:
+    """Return True when a rule names something inside the server in the step that broke.
+
+    A generator that is late, or stopped by somebody, makes nobody wait for a lock, a disk or a database. What shows
+    only between client and server it may well fake.
+    """
+    limit = facts.ladder.limit
+    if limit is None or not facts.ladder.reached or not enough_seen(limit):
+        return False
+    return any(rule(facts, limit) is not None for rule in RULES if rule not in BETWEEN)
 
 
 def _too_few(facts: Facts) -> str:
