@@ -52,7 +52,11 @@ CAUSES_OF_RESOURCE: Mapping[str, frozenset[Answer]] = {
     "executor": frozenset({("pool", "threadpool")}),
     "http-pool": frozenset({("pool", "http-pool")}),
     "worker-slots": frozenset({("pool", "worker-slots"), ("pool", "admission-limit")}),
-    "backlog": frozenset({("pool", "accept-backlog")}),
+    "accept-backlog": frozenset({("pool", "accept-backlog")}),
+    "admission-limit": frozenset({("pool", "admission-limit")}),
+    "gil": frozenset({("cpu", "gil"), ("cpu", "python-code")}),
+    "sqlite-writer": frozenset({("lock", "sqlite-writer")}),
+    "generator": frozenset({("generator", "generator-bound")}),
     "lock": frozenset(("lock", cause) for cause in ("python-lock", "file-lock", "sqlite-writer", "db-row")),
 }  # fmt: skip
 """Resource of the ledger -> the causes that may fill it up. A co-bottleneck names a resource, and any one of its causes
@@ -229,9 +233,10 @@ def named_set(result: Result) -> list[frozenset[Answer]]:
     """
     accused = [] if result.answer[0] in ACCUSES_NOBODY else [frozenset({result.answer})]
     for name in result.co_bottlenecks:
-        class_, slash, cause = name.partition("/")
-        known = frozenset({(class_, cause)}) if slash and " " not in class_ else _causes(name)
-        if result.answer not in known and known not in accused:
+        word, slash, cause = name.partition("/")
+        known = frozenset({(word, cause)}) if slash and " " not in word else _causes(name)
+        names_nobody = all(class_ in ACCUSES_NOBODY for class_, _ in known)
+        if result.answer not in known and known not in accused and not names_nobody:
             accused.append(known)
     return accused
 

@@ -156,6 +156,7 @@ def test_a_set_may_be_scored_by_class_alone() -> None:
         (("cpu", "gil"), (), True),
         (PYTHON, ("db-pool",), True),
         (PYTHON, ("loop",), False),
+        (PYTHON, ("generator",), False),
         (("undetermined", "unsteady"), (), False),
         (("none", "not-saturated"), (), False),
         (("generator", "generator-bound"), (), False),
