@@ -219,6 +219,8 @@ class ServerFigures:
     iowait_cores: float | None = None
     steal_cores: float | None = None
     """Time for which the hypervisor gave cores that wanted to run to somebody else, per second."""
+    steal_share: float | None = None
+    """The same as a share of all cores."""
     net_tx_bytes_per_s: float | None = None
     """Sent over all interfaces, loopback included."""
     retransmits_per_s: float | None = None

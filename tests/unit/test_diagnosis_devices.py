@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
+from pinchpoint.diagnosis.theft import unrobbed
 from pinchpoint.diagnosis.ties import symptoms
 from pinchpoint.diagnosis.verdict import judge, server_binds
 from pinchpoint.measures import WorkerFigures
@@ -288,3 +289,30 @@ def test_a_late_generator_is_excused_where_a_rule_says_what_binds(inside: float,
     broke = replace(found.ladder.failed[0], server=replace(found.ladder.failed[0].server, pools=idle))
 
     assert server_binds(replace(found, ladder=replace(found.ladder, failed=[broke], limit=broke))) is excused
+
+
+def test_a_step_that_was_taken_away_shows_nothing() -> None:
+    """A bogus pass and a bogus break, while somebody else on the host had the machine."""
+    steps = [
+        step(50, index=0), step(160, index=1, passed=False, server_steal_share=0.5),
+        step(160, index=2, server_steal_share=0.9), step(120, index=3, passed=False), step(20, index=4, phase="recovery"),
+    ]  # fmt: skip
+
+    assert [one.index for one in unrobbed(steps)] == [0, 3, 4]
+
+
+def test_stolen_steps_are_judged_where_nothing_else_broke_or_held() -> None:
+    """Something is better than nothing: the steal shows in the gates."""
+    broke = [step(50, index=0), step(160, index=1, passed=False, server_steal_share=0.5)]
+
+    assert unrobbed(broke) == broke
+    assert unrobbed(broke[1:]) == broke[1:]
+
+
+def test_an_overload_that_breaks_what_held_in_the_end_tells_what_binds() -> None:
+    """The machine's speed changed: each load of the search held at last, none beyond."""
+    low = {"server_pools": {"db": pool(5, 2.5, 0, 50.0)}}
+    full = {"server_pools": {"db": pool(5, 5, 9, 50.0, 90.0)}, "server_db_active": 4.9, "server_db_embedded": False}
+    overload = step(160, passed=False, goodput=100.0, index=1, phase="overload", **full)
+
+    assert answer(facts(step(100, index=0, **CALM, **low), overload)) == ("pool", "db-pool")

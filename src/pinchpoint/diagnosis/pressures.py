@@ -30,6 +30,7 @@ def pressures(rows: Sequence[SampleRow], seconds: float) -> dict[str, Any]:
         "disk_ios_per_s": rate("disk_ios"),
         "iowait_cores": rate("cpu_iowait_s"),
         "steal_cores": rate("cpu_steal_s"),
+        "steal_share": per(rate("cpu_steal_s"), float(len(hosts[1]["per_cpu_busy_s"]))),
         "net_tx_bytes_per_s": rate("net_tx_bytes"),
         "retransmits_per_s": rate("retransmits"),
         "accepts_per_s": rate("tcp_accepts"),

@@ -80,7 +80,20 @@ def _bound_in(facts: Facts, step: Step) -> Candidate | None:
 
 
 def _held(facts: Facts, limit: Step) -> Verdict:
-    """Say that nothing binds; unless goodput levelled off although more users came, and something was full."""
+    """Say that nothing binds; unless goodput levelled off although more users came, and something was full.
+
+    Or every load of the search held in the end, and the overload broke the app all the same: then the machine's speed
+    changed meanwhile, and what was full under the overload binds.
+    """
+    broke = next((step for step in facts.ladder.overload if not step.passed and enough_seen(step)), None)
+    if broke is not None:
+        candidate = _bound_in(facts, broke)
+        if candidate is not None:
+            return _decided(facts, candidate, broke, asked=1)
+        text = (
+            "Every load of the search held in the end, yet the overload broke the app with nothing full. Measure again."
+        )
+        return abstain(facts, "unsteady", text, CANNOT_TELL)
     if limit.model == "users" and facts.capacity.saturation_rps is not None:
         candidate = _bound_in(facts, limit)
         if candidate is not None:
