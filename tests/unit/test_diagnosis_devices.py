@@ -295,7 +295,8 @@ def test_a_step_that_was_taken_away_shows_nothing() -> None:
     """A bogus pass and a bogus break, while somebody else on the host had the machine."""
     steps = [
         step(50, index=0), step(160, index=1, passed=False, server_steal_share=0.5),
-        step(160, index=2, server_steal_share=0.9), step(120, index=3, passed=False), step(20, index=4, phase="recovery"),
+        step(160, index=2, server_steal_share=0.9), step(120, index=3, passed=False),
+        step(20, index=4, phase="recovery"),
     ]  # fmt: skip
 
     assert [one.index for one in unrobbed(steps)] == [0, 3, 4]
