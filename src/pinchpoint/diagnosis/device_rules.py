@@ -35,6 +35,9 @@ QUEUE = 2.0
 DISK_MAX_RUNNING = 0.75
 """A target that itself runs this much of its cores is not merely waiting for a device."""
 
+DEVICE_FULL = 0.9
+"""Busy share of a device that has hardly a moment without a request."""
+
 CLIENTS = "clients"
 """Peer of a thread that waits for a client to take the response."""
 
@@ -77,8 +80,10 @@ def disk(facts: Facts, step: Step) -> Candidate | None:
         f"{waits.grown:.1f} times as long as at low load{f' ({ms(waits.each_ms)})' if waits.each_ms else ''}, while "
         f"the app runs {running:.0%} of its CPU."
     )
+    # A limit that a control group sets never makes the device itself busy: its row says nothing of it then.
+    row = "disk" if (server.disk_busy or 0.0) >= DEVICE_FULL else None
     return Candidate(
-        "io", "disk", summary, "disk", ("db", "db-pool", "threadpool", "loop", "cpu", "lock", *FRONT), found,
+        "io", "disk", summary, row, ("disk", "db", "db-pool", "threadpool", "loop", "cpu", "lock", *FRONT), found,
         margin(waits.grown, DISK_GROWTH, 3.0), agrees=True,
         deciding=(
             above("the time with the disk over that at low load", waits.grown, DISK_GROWTH, "ratio"),

@@ -25,6 +25,18 @@ AGREEMENT = (0.7, 1.35)
 
 STEPS_ASKED = 3
 
+OTHER_EXPERIMENTS = {
+    "disk": "half of the writes per request left the capacity where it is",
+    "network": "smaller answers left the capacity where it is",
+    "downstream": "a faster answer of the service left the capacity where it is",
+    "accept-backlog": "a larger backlog left the capacity where it is",
+    "cpu-quota": "a larger quota left the capacity where it is",
+    "noisy-neighbour": "the neighbour's absence left the capacity where it is",
+    "limit": "a higher memory limit left the capacity where it is",
+    "swap": "more memory left the capacity where it is",
+}
+"""Cause -> the experiment that would speak against it, where it is not that of its class."""
+
 CANNOT_TELL = 0.5
 """Confidence of an abstention: nothing is claimed, so nothing can be right or wrong."""
 
@@ -242,6 +254,6 @@ def _flips(facts: Facts, candidate: Candidate) -> list[str]:
     }
     flips = [one.flips() for one in candidate.deciding]
     flips += list(candidate.conflicts)
-    if candidate.class_ in experiments:
-        flips.append(experiments[candidate.class_])
+    experiment = OTHER_EXPERIMENTS.get(candidate.cause) or experiments.get(candidate.class_)
+    flips += [experiment] if experiment is not None else []
     return [*flips, *blind(facts)]
