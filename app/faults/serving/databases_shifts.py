@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 from .databases_schema import migrate
 from .settings import cured, database_url, severity
 
-SHIFTS = round(24_000 * severity())
+SHIFTS = round(80_000 * severity())
 _TABLE = (
     "DROP TABLE IF EXISTS shifts",
     "CREATE TABLE shifts (id int PRIMARY KEY, worker int, starts timestamp, minutes int)",

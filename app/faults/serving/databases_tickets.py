@@ -23,6 +23,7 @@ def connection() -> sqlite3.Connection:
     """Return this thread's connection."""
     if not hasattr(_local, "connection"):
         _local.connection = sqlite3.connect(sqlite_path(), check_same_thread=False)
+        _local.connection.execute("PRAGMA mmap_size = 67108864")
     opened: sqlite3.Connection = _local.connection
     return opened
 
