@@ -1,31 +1,19 @@
 """Read and write a run folder: append-only lines, so that a run killed at any moment can be read to its last line."""
 
 import contextlib
-import functools
 import json
-import math
 import os
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (
-    Any,
-    BinaryIO,
-    NotRequired,
-    TypedDict,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, BinaryIO, cast
 
 import orjson
 
 from pinchpoint.errors import MeasurementError, UsageError
 from pinchpoint.rows import AwaitRow, DigestRow, EventRow, SampleRow
+from pinchpoint.shapes import Run, checker, event_fits
+from pinchpoint.thinning import Thinned, is_long, thinned_awaits, thinned_samples
 
 RUN_FILE = "run.json"
 LABEL_FILE = "label.json"
@@ -101,189 +89,6 @@ class LineWriter:
             return
 
 
-class _StepData(TypedDict):
-    """`data` of a `step` event; see `EventRow`."""
-
-    index: int
-    phase: str
-    t_start_s: float
-    t_end_s: float
-    model: NotRequired[str]
-    segment: NotRequired[int]
-    offered_rps: float | None
-    users: int | None
-    settle_s: NotRequired[float]
-    passed: NotRequired[bool]
-    breaches: NotRequired[list[str]]
-
-
-class _ProfileData(TypedDict):
-    """`data` of a `profile` event, as far as every reader relies on it."""
-
-    phase: str
-    path: str
-
-
-_StageData = TypedDict(  # a keyword is among the names
-    "_StageData",
-    {"name": str, "kind": NotRequired[str], "start_s": float, "seconds": float, "from": float, "to": float},
-)
-
-
-class _SpikeData(TypedDict):
-    """One of its `spikes`."""
-
-    start_s: float
-    end_s: float
-    base: float
-    peak: float
-
-
-class _StagesData(TypedDict):
-    """`data` of a `stages` event: a load profile."""
-
-    text: str
-    model: str
-    t_start_s: float
-    seconds: float
-    stages: list[_StageData]
-    spikes: list[_SpikeData]
-
-
-class _StopData(TypedDict):
-    """`data` of a `stop` event."""
-
-    criterion: str
-    message: str
-    second: NotRequired[float]
-    at_s: NotRequired[float]
-    offered_rps: float | None
-    users: float | None
-    last_good_s: float | None
-    last_good_load: float | None
-
-
-class _CalibrationData(TypedDict):
-    """`data` of a `calibration` event."""
-
-    max_rps: float | None
-    answered_rps: NotRequired[float | None]
-    cpu_share: NotRequired[float | None]
-    processes: int
-    reason: NotRequired[str]
-
-
-class _GeneratorData(TypedDict):
-    """`data` of a `generator` event."""
-
-    processes: int
-    load_cpus: list[int] | None
-    server_cpus: list[int] | None
-    reason: str
-    remote: NotRequired[int]
-
-
-_DATA: dict[str, Any] = {
-    "step": _StepData,
-    "profile": _ProfileData,
-    "stages": _StagesData,
-    "stop": _StopData,
-    "calibration": _CalibrationData,
-    "generator": _GeneratorData,
-}
-"""What readers rely on in an event's data, by its kind."""
-
-
-class _Slo(TypedDict, total=False):
-    """`slo` of `run.json`."""
-
-    p95_ms: float | None
-    max_error_rate: float | None
-
-
-class _Load(TypedDict, total=False):
-    """`load` of `run.json`; the rest of it is only shown."""
-
-    model: str
-    processes: int
-    max_users: int
-    workers: int
-    load_cpus: list[int] | None
-    server_cpus: list[int] | None
-
-
-class _Run(TypedDict, total=False):
-    """`run.json`, as far as readers rely on its shape."""
-
-    id: str
-    started_at: str
-    argv: list[str]
-    budget_s: float | None
-    partial: bool
-    problem: str | None
-    duration_s: float | None
-    versions: dict[str, str]
-    host: dict[str, Any]
-    target: dict[str, Any]
-    load: _Load
-    slo: _Slo
-
-
-@functools.cache
-def _checker(hint: Any) -> Callable[[Any], bool]:
-    """Return the test whether a JSON value has the shape of a type; it adds keys that are missing and may be None."""
-    if is_typeddict(hint):
-        return _mapping_checker(hint)
-    origin, arguments = get_origin(hint), get_args(hint)
-    inner = [_checker(one) for one in arguments]
-    if origin in {Union, types.UnionType}:
-        return lambda value: any(test(value) for test in inner)
-    if origin is list:
-        return lambda value: isinstance(value, list) and all(map(inner[0], value))
-    if origin is dict:
-        return lambda value: isinstance(value, dict) and all(map(inner[1], value.values()))
-    return lambda value: _is_plain(value, hint)
-
-
-def _is_plain(value: Any, hint: Any) -> bool:
-    """Hold a value against Any, None, str, bool, int or float; JSON writes 5.0 as 5, and must not hold an infinity."""
-    if hint in {int, float}:
-        kinds = (int,) if hint is int else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
-    return hint is Any or isinstance(value, hint)
-
-
-def _mapping_checker(hint: Any) -> Callable[[Any], bool]:
-    members = []
-    for name, annotation in get_type_hints(hint, include_extras=True).items():
-        optional = get_origin(annotation) is NotRequired or not hint.__total__
-        inner = get_args(annotation)[0] if get_origin(annotation) is NotRequired else annotation
-        members.append((name, _checker(inner), optional, type(None) in get_args(inner)))
-
-    def fits(value: Any) -> bool:
-        if not isinstance(value, dict):
-            return False
-        for name, test, optional, nullable in members:
-            if name in value:
-                if not test(value[name]):
-                    return False
-            elif nullable:
-                value[name] = None
-            elif not optional:
-                return False
-        return True
-
-    return fits
-
-
-def _event_fits(row: dict[str, Any]) -> bool:
-    """Tell whether a row is an event whose data readers can rely on."""
-    if not {"kind", "t_s", "data"} <= row.keys() or not _checker(EventRow)(row):
-        return False
-    hint = _DATA.get(row["kind"])
-    return hint is None or _checker(hint)(row["data"])
-
-
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a JSON-lines file; a torn last line (a kill mid-write) is left out, a missing file is empty.
 
@@ -292,12 +97,9 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
     """
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
+        with path.open("rb") as lines:
             for line in lines:
-                try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
+                row = _decoded(line)
                 if isinstance(row, dict):
                     yield row
     except FileNotFoundError:
@@ -305,6 +107,17 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}"
         raise UsageError(message) from error
+
+
+def _decoded(line: bytes) -> Any:
+    """Return a line's value; None when it is no JSON. What orjson is too strict for (NaN, half a surrogate) is not."""
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        try:
+            return json.loads(line.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            return None
 
 
 class LineTail:
@@ -342,30 +155,49 @@ class Recording:
     extra: dict[str, Any] = field(default_factory=dict)
     """`damaged_rows`: how many rows were left out because a number was missing or of the wrong type."""
     awaits: list[AwaitRow] = field(default_factory=list)
+    ticks_s: Sequence[float] = ()
+    """Of a long recording, whose `samples` are thinned out (`thinning`): the times of all that there were."""
 
 
 def load_recording(folder: Path) -> Recording:
     """Load the signals of a run folder, whole or cut short. Rows of another shape than `rows` says are left out.
+
+    Of a long recording the collector's rows are thinned out while they are read.
 
     Raises:
         UsageError: the folder is not a run, or a file in it cannot be read.
 
     """
     run = load_run(folder)
-    events, bad_events = _sorted_out([folder / EVENTS_FILE], _event_fits)
-    samples, bad_samples = _sorted_out([folder / SERVER_FILE], _checker(SampleRow))
-    digests, bad_digests = _sorted_out(sorted(folder.glob(CLIENT_GLOB)), _checker(DigestRow))
-    awaits, bad_awaits = _sorted_out([folder / AWAITS_FILE], _checker(AwaitRow))
+    events, bad_events = _sorted_out([folder / EVENTS_FILE], event_fits)
+    seen = _samples(folder / SERVER_FILE, cast("list[EventRow]", events))
+    digests, bad_digests = _sorted_out(sorted(folder.glob(CLIENT_GLOB)), checker(DigestRow))
+    awaits, bad_awaits = _awaits(folder / AWAITS_FILE, cast("list[EventRow]", events))
     digests.sort(key=lambda row: float(row["t0_s"]))
     return Recording(
         events=cast("list[EventRow]", events),
-        samples=cast("list[SampleRow]", samples),
+        samples=seen.rows,
         digests=cast("list[DigestRow]", digests),
         settings={"load": run.get("load", {}), "slo": run.get("slo", {})},
         root=folder,
-        extra={"damaged_rows": bad_events + bad_samples + bad_digests + bad_awaits},
-        awaits=cast("list[AwaitRow]", awaits),
+        extra={"damaged_rows": bad_events + seen.damaged + bad_digests + bad_awaits},
+        awaits=awaits,
+        ticks_s=seen.ticks_s,
     )
+
+
+def _samples(path: Path, events: list[EventRow]) -> Thinned:
+    if is_long(path):
+        return thinned_samples(path, events)
+    rows, damaged = _sorted_out([path], checker(SampleRow))
+    return Thinned(cast("list[SampleRow]", rows), damaged=damaged)
+
+
+def _awaits(path: Path, events: list[EventRow]) -> tuple[list[AwaitRow], int]:
+    if is_long(path):
+        return thinned_awaits(path, events)
+    rows, damaged = _sorted_out([path], checker(AwaitRow))
+    return cast("list[AwaitRow]", rows), damaged
 
 
 def _sorted_out(paths: list[Path], fits: Callable[[dict[str, Any]], bool]) -> tuple[list[dict[str, Any]], int]:
@@ -393,7 +225,7 @@ def load_run(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         message = f"cannot read {folder / RUN_FILE}: {error}"
         raise UsageError(message) from error
-    if not _checker(_Run)(value):
+    if not checker(Run)(value):
         message = f"{folder / RUN_FILE} is damaged: a setting in it is not what pinchpoint writes there"
         raise UsageError(message)
     return cast("dict[str, Any]", value)

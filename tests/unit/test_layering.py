@@ -24,6 +24,7 @@ LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.readiness
 LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats", "pinchpoint.seconds"}
 LEVEL_0 |= {"pinchpoint.trials"}
 LEVEL_1 |= {"pinchpoint.backlog", "pinchpoint.goals"}
+LEVEL_1 |= {"pinchpoint.shapes", "pinchpoint.thinning"}
 LEVEL_1 |= {"pinchpoint.accuracy", "pinchpoint.calibration"}
 LEVEL_1 |= {"pinchpoint.links", "pinchpoint.wire", "pinchpoint.credentials", "pinchpoint.offsets"}
 PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}

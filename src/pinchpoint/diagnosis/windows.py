@@ -43,9 +43,15 @@ def _mean(values: Sequence[float]) -> float | None:
 class Samples:
     """The collector's rows in time order."""
 
-    def __init__(self, rows: Sequence[SampleRow]) -> None:
+    def __init__(self, rows: Sequence[SampleRow], ticks_s: Sequence[float] = ()) -> None:
+        """Sort the rows; `ticks_s` are the times of all that there were, where these are thinned out."""
         self.rows = sorted(rows, key=lambda row: row["t_s"])
         self._times = [row["t_s"] for row in self.rows]
+        self._ticks_s = sorted(ticks_s) if len(ticks_s) else self._times
+
+    def received(self, t0_s: float, t1_s: float) -> int:
+        """Count the rows that there were with t0 <= t <= t1."""
+        return bisect_right(self._ticks_s, t1_s) - bisect_left(self._ticks_s, t0_s)
 
     def between(self, t0_s: float, t1_s: float) -> list[SampleRow]:
         """Rows with t0 <= t <= t1."""
@@ -76,7 +82,7 @@ def server_figures(
         rss_bytes=_sum(_mean(track.rss) for track in found),
         pss_bytes=_pss(found, samples.between(t0_s - PSS_LOOK_BACK_S, t1_s)),
         workers_died=workers_died,
-        samples_received=len(rows),
+        samples_received=samples.received(t0_s, t1_s),
         samples_expected=max(0, round((t1_s - t0_s) / SAMPLE_INTERVAL_S)),
         per_worker=[_worker(track) for track in workers],
     )
