@@ -281,8 +281,9 @@ def stalls(found: Sequence[Second], settled_s: float = 0.0) -> dict[int, float]:
         there = min(typical * second.seconds, demand)
         slow = second.answered < STALLED * there
         left = calm and moves.get(k, 0.0) > LEFT_SHARE * second.scheduled + math.sqrt(second.scheduled)
-        if second.seconds >= SHORTEST_ROW_S and (slow or left):
-            stood_still[k] = second.seconds * max(0.0, 1 - second.answered / (demand if left else there))
+        asked = demand if left else there
+        if second.seconds >= SHORTEST_ROW_S and (slow or left) and asked > 0:
+            stood_still[k] = second.seconds * max(0.0, 1 - second.answered / asked)
         waiting = second.unserved
     return stood_still
 

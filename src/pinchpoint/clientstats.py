@@ -1,9 +1,11 @@
 """What the load generator saw in one window: digest rows of all load processes folded into one set of figures."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+
+from hdrh.histogram import HdrHistogram
 
 from pinchpoint import histograms
 from pinchpoint.measures import ClientFigures, EndpointFigures, Latency
@@ -56,12 +58,13 @@ def client_figures(rows: Iterable[DigestRow], t0_s: float, t1_s: float) -> Clien
     load = {name: entries for name, entries in named.items() if not name.startswith(SETUP_PREFIX)}
     entries = [entry for group in load.values() for entry in group]
     ok, failed = sum(entry["ok"] for entry in entries), sum(entry["failed"] for entry in entries)
+    latencies = {name: histograms.merge(one["latency_ok"] for one in group) for name, group in named.items()}
     return ClientWindow(
-        figures=_figures(inside, processes, named, entries),
+        figures=_figures(inside, processes, named, entries, latencies),
         goodput_rps=_rate(processes, _ok),
         started_rps=_rate(processes, lambda row: row["started"]),
         error_rate=failed / (ok + failed) if ok + failed else None,
-        latency=_latency(entries),
+        latency=histograms.percentiles_ms(histograms.combine(latencies[name] for name in load)),
         covered_s=max((_duration_s(group) for group in processes), default=0.0),
         rows=tuple(inside),
     )
@@ -72,6 +75,7 @@ def _figures(
     processes: Sequence[Sequence[DigestRow]],
     named: dict[str, list[NameRow]],
     entries: Sequence[NameRow],
+    latencies: Mapping[str, HdrHistogram | None],
 ) -> ClientFigures:
     cpu_share, runq_share = _busiest(processes)
     loops = _loops(processes)
@@ -90,7 +94,7 @@ def _figures(
         users=sum(max(row["users"] for row in group) for group in processes) if rows else None,
         service_ms_p50=None if service is None else histograms.quantile_us(service, 0.50) / histograms.US_PER_MS,
         errors=_errors(entries),
-        endpoints=[_endpoint(name, group) for name, group in sorted(named.items())],
+        endpoints=[_endpoint(name, group, latencies[name]) for name, group in sorted(named.items())],
         empty_seconds=_empty_seconds(processes),
         processes=len(processes),
         cpu_peak=_cpu_peak(rows, cpu_share),
@@ -108,8 +112,7 @@ def _by_name(rows: Iterable[DigestRow]) -> dict[str, list[NameRow]]:
     return named
 
 
-def _endpoint(name: str, entries: Sequence[NameRow]) -> EndpointFigures:
-    latency = histograms.merge(entry["latency_ok"] for entry in entries)
+def _endpoint(name: str, entries: Sequence[NameRow], latency: HdrHistogram | None) -> EndpointFigures:
     return EndpointFigures(
         name=name,
         ok=sum(entry["ok"] for entry in entries),
@@ -118,10 +121,6 @@ def _endpoint(name: str, entries: Sequence[NameRow]) -> EndpointFigures:
         errors=_errors(entries),
         mean_ms=histograms.mean_ms(latency),
     )
-
-
-def _latency(entries: Iterable[NameRow]) -> Latency | None:
-    return histograms.percentiles_ms(histograms.merge(entry["latency_ok"] for entry in entries))
 
 
 def _errors(entries: Iterable[NameRow]) -> dict[str, int]:

@@ -5,12 +5,20 @@ Merging adds counters, so percentiles of merged histograms are percentiles of al
 
 import binascii
 import math
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLengthException
+import pyhdrh
+from hdrh.codec import (
+    HdrCookieException,
+    HdrHistogramSettingsException,
+    HdrLengthException,
+    get_compression_cookie,
+    get_encoding_cookie,
+)
 from hdrh.histogram import HdrHistogram
 
 from pinchpoint.errors import UsageError
@@ -23,6 +31,13 @@ RELATIVE_ERROR = 10.0**-SIGNIFICANT_DIGITS
 """Largest relative difference between a value and what its bucket reports."""
 
 US_PER_MS = 1000.0
+Counts = npt.NDArray[np.int64]
+
+_OUTER_HEAD = struct.Struct(">II")
+"""Cookie, length of what follows."""
+_PAYLOAD_HEAD = struct.Struct(">IIIIQQd")
+"""Cookie, length, offset of the index, digits, lowest, highest, ratio: HDR V2, as `hdrh.codec.PayloadHeader`."""
+_WORD_BYTES = 8
 _DECODE_ERRORS = (
     HdrCookieException,
     HdrHistogramSettingsException,
@@ -82,12 +97,71 @@ def decode(text: str) -> HdrHistogram:
 
 
 def merge(texts: Iterable[str | None]) -> HdrHistogram | None:
-    """Return the sum of encoded histograms; None when nothing at all was recorded."""
+    """Return the sum of encoded histograms; None when nothing at all was recorded.
+
+    A long recording holds a hundred thousand of them: those like ours are decoded into one buffer, seven times as fast
+    as into a histogram each.
+    """
     total = new()
+    counts = _counts(total)
+    buffer = np.zeros(len(counts), dtype=np.int64)
+    highest = -1
     for text in texts:
-        if text is not None:
+        if text is None:
+            continue
+        last = _add(text, total, counts, buffer)
+        if last is None:
             total.add(decode(text))
+        else:
+            highest = max(highest, last)
+    if highest >= 0:
+        top = total.get_highest_equivalent_value(total.get_value_from_index(highest))
+        total.max_value = max(total.max_value, top)
+        total.min_value = min(total.min_value, total.get_value_from_index(int(np.argmax(counts > 0))))
     return total if total.get_total_count() else None
+
+
+def combine(parts: Iterable[HdrHistogram | None]) -> HdrHistogram | None:
+    """Return the sum of decoded histograms; None when nothing at all was recorded."""
+    total = new()
+    for part in parts:
+        if part is not None:
+            total.add(part)
+    return total if total.get_total_count() else None
+
+
+def _add(text: str, total: HdrHistogram, counts: Counts, buffer: Counts) -> int | None:
+    """Add an encoded histogram of our own shape; return its highest index, -1 for an empty one, None for any other."""
+    payload = _payload(text)
+    if payload is None:
+        return None
+    try:
+        found = pyhdrh.decode(payload, _PAYLOAD_HEAD.size, buffer.ctypes.data, len(buffer), _WORD_BYTES)
+    except (ValueError, IndexError):
+        buffer[:] = 0
+        return None
+    if not found["total"]:
+        return -1
+    end = int(found["max_nonzero_index"]) + 1
+    counts[:end] += buffer[:end]
+    buffer[:end] = 0
+    total.total_count += int(found["total"])
+    return end - 1
+
+
+def _payload(text: str) -> bytes | None:
+    """Return what `encode` compressed, if the text is whole and its histogram has the shape of ours."""
+    try:
+        data = binascii.a2b_base64(text)
+        cookie, length = _OUTER_HEAD.unpack_from(data)
+        payload = zlib.decompress(data[_OUTER_HEAD.size :])
+        head = _PAYLOAD_HEAD.unpack_from(payload)
+    except (*_DECODE_ERRORS, struct.error):
+        return None
+    whole = (cookie, length) == (get_compression_cookie(), len(data) - _OUTER_HEAD.size)
+    inner_cookie, _, offset, *shape, ratio = head
+    ours = (inner_cookie, offset, ratio) == (get_encoding_cookie(), 0, 1.0)
+    return payload if whole and ours and shape == [SIGNIFICANT_DIGITS, LOWEST_US, HIGHEST_US] else None
 
 
 def quantile_us(histogram: HdrHistogram, share: float) -> float:
@@ -104,8 +178,12 @@ def quantile_us(histogram: HdrHistogram, share: float) -> float:
         message = f"no quantile {share} of {total} values"
         raise ValueError(message)
     # Rounding before the ceiling: 0.95 x 100 is 95.00000000000001 for some products, which would take rank 96.
-    rank = max(1, math.ceil(round(share * total, 6)))
-    index = int(np.searchsorted(np.cumsum(_counts(histogram)), rank))
+    return _at_rank(histogram, np.cumsum(_counts(histogram)), share)
+
+
+def _at_rank(histogram: HdrHistogram, cumulated: Counts, share: float) -> float:
+    rank = max(1, math.ceil(round(share * int(cumulated[-1]), 6)))
+    index = int(np.searchsorted(cumulated, rank))
     return float(histogram.get_highest_equivalent_value(histogram.get_value_from_index(index)))
 
 
@@ -128,19 +206,17 @@ def mean_us(histogram: HdrHistogram) -> float:
         message = "no mean of 0 values"
         raise ValueError(message)
     places = np.flatnonzero(counts)
-    half = int(histogram.sub_bucket_half_count)
-    bucket = (places >> int(histogram.sub_bucket_half_count_magnitude)) - 1
-    sub = (places & (half - 1)) + half
-    values = np.where(bucket < 0, sub - half, sub << np.maximum(bucket, 0))
-    middles = values + ((1 << np.maximum(bucket, 0)) >> 1)
-    return float((counts[places] * middles.astype(np.float64)).sum() / total)
+    return float((counts[places] * _middles(histogram, places)).sum() / total)
 
 
 def percentiles_ms(histogram: HdrHistogram | None) -> Latency | None:
     """Return p50, p90, p95, p99 and the maximum in milliseconds; None for no histogram or an empty one."""
     if histogram is None or not histogram.get_total_count():
         return None
-    p50, p90, p95, p99, top = (quantile_us(histogram, share) / US_PER_MS for share in (0.50, 0.90, 0.95, 0.99, 1.0))
+    cumulated = np.cumsum(_counts(histogram))
+    p50, p90, p95, p99, top = (
+        _at_rank(histogram, cumulated, share) / US_PER_MS for share in (0.50, 0.90, 0.95, 0.99, 1.0)
+    )
     return Latency(p50=p50, p90=p90, p95=p95, p99=p99, max=top)
 
 
@@ -151,14 +227,20 @@ def mean_ms(histogram: HdrHistogram | None) -> float | None:
     # As `HdrHistogram.get_mean_value`, which walks all of its 20,000 buckets, which takes 160 ms.
     counts = _counts(histogram)
     filled = np.flatnonzero(counts)
-    middles = []
-    for index in filled.tolist():
-        lowest = int(histogram.get_value_from_index(index))
-        middles.append(lowest + (int(histogram.get_highest_equivalent_value(lowest)) + 1 - lowest) // 2)
-    return float(np.dot(counts[filled], np.asarray(middles, dtype=np.float64))) / float(counts.sum()) / US_PER_MS
+    return float(np.dot(counts[filled], _middles(histogram, filled))) / float(counts.sum()) / US_PER_MS
 
 
-def _counts(histogram: HdrHistogram) -> npt.NDArray[np.int64]:
+def _middles(histogram: HdrHistogram, places: Counts) -> npt.NDArray[np.float64]:
+    """Return the middle of each bucket, by its index, in microseconds."""
+    half = int(histogram.sub_bucket_half_count)
+    bucket = (places >> int(histogram.sub_bucket_half_count_magnitude)) - 1
+    sub = (places & (half - 1)) + half
+    values = np.where(bucket < 0, sub - half, sub << np.maximum(bucket, 0))
+    middles: npt.NDArray[np.float64] = (values + ((1 << np.maximum(bucket, 0)) >> 1)).astype(np.float64)
+    return middles
+
+
+def _counts(histogram: HdrHistogram) -> Counts:
     """View the counters, without a copy."""
     return np.frombuffer(histogram.counts, dtype=np.int64)
 

@@ -18,6 +18,9 @@ SEED = 20130
 RESAMPLES = 400
 """Bootstrap resamples: the 2.5 % and 97.5 % points then rest on ten resamples each."""
 
+PAIRS_AT_ONCE = 500_000
+"""Pairs of points whose slopes are held in memory at once: 4 MB."""
+
 INTERVAL_PERCENT = (2.5, 97.5)
 
 REACHED_MARGIN = 0.97
@@ -148,19 +151,27 @@ def theil_sen(xs: Sequence[float], ys: Sequence[float], seed: int = SEED) -> Est
     usable = run != 0
     value = float(np.median(rise[usable] / run[usable]))
     rng = np.random.default_rng(seed)
-    slopes = [_resampled_slope(x, y, rng) for _ in range(RESAMPLES // 2)]
+    slopes = _resampled_slopes(x, y, rng)
     low, high = (float(edge) for edge in np.nanpercentile(slopes, INTERVAL_PERCENT))
     return Estimate(value, min(low, value), max(high, value), len(x))
 
 
-def _resampled_slope(x: Floats, y: Floats, rng: np.random.Generator) -> float:
-    chosen = rng.integers(0, len(x), len(x))
+def _resampled_slopes(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+    """Return the median slopes of `RESAMPLES // 2` draws of as many points, several draws at a time; NaN for one."""
     first, second = np.triu_indices(len(x), 1)
-    run = x[chosen][second] - x[chosen][first]
-    usable = run != 0
-    if not usable.any():
-        return math.nan
-    return float(np.median((y[chosen][second] - y[chosen][first])[usable] / run[usable]))
+    at_once = max(1, PAIRS_AT_ONCE // len(first))
+    found = []
+    for start in range(0, RESAMPLES // 2, at_once):
+        chosen = rng.integers(0, len(x), (min(at_once, RESAMPLES // 2 - start), len(x)))
+        run = x[chosen][:, second] - x[chosen][:, first]
+        rise = y[chosen][:, second] - y[chosen][:, first]
+        slopes = np.divide(rise, run, out=np.full_like(run, np.nan), where=run != 0)
+        slopes.sort(axis=1)  # NaN, of a point drawn twice, comes last
+        known = np.count_nonzero(run, axis=1)
+        each = np.arange(len(chosen))
+        middle = (slopes[each, np.maximum(known - 1, 0) // 2] + slopes[each, known // 2]) / 2
+        found.append(middle)
+    return np.concatenate(found)
 
 
 def utilisation_ceiling(rates: Sequence[float], utilisations: Sequence[float], seed: int = SEED) -> Estimate | None:

@@ -109,3 +109,43 @@ def test_a_quantile_of_nothing_is_refused() -> None:
     """There is no number to return."""
     with pytest.raises(ValueError, match="no quantile"):
         histograms.quantile_us(histograms.new(), 0.5)
+
+
+@given(st.lists(st.lists(st.integers(0, 3_600_000_000), max_size=30), max_size=6))
+def test_merging_is_adding_one_histogram_after_the_other(groups: list[list[int]]) -> None:
+    """The quick way into one buffer gives what `HdrHistogram.add` gives, empty ones included."""
+    texts = [histograms.encode_values(group) for group in groups]
+    slow = histograms.new()
+    for text in texts:
+        if text is not None:
+            slow.add(histograms.decode(text))
+    fast = histograms.merge(texts)
+
+    assert (0 if fast is None else fast.get_total_count()) == slow.get_total_count()
+    if fast is not None:
+        assert list(fast.counts) == list(slow.counts)
+        assert fast.get_max_value() == slow.get_max_value()
+        assert histograms.encode(fast) == histograms.encode(slow)
+
+
+def test_a_histogram_of_another_shape_is_merged_all_the_same() -> None:
+    """Two digits, up to a minute: another tool's, added value by value."""
+    other = HdrHistogram(1, 60_000_000, 2)
+    other.record_value(500)
+    merged = histograms.merge([other.encode().decode(), histograms.encode_values([500])])
+
+    assert merged is not None
+    assert merged.get_total_count() == 2
+
+
+def test_combining_decoded_histograms_is_merging_their_texts() -> None:
+    """An endpoint's histogram is decoded once and counts for the whole as well."""
+    texts = [histograms.encode_values([100, 2000]), histograms.encode_values([30_000])]
+    combined = histograms.combine([histograms.merge([text]) for text in texts])
+
+    assert histograms.percentiles_ms(combined) == histograms.percentiles_ms(histograms.merge(texts))
+
+
+def test_combining_nothing_is_nothing() -> None:
+    """None, as `merge` says of it."""
+    assert histograms.combine([None, None]) is None

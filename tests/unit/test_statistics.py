@@ -1,13 +1,24 @@
 """Statistics on numbers whose answer is known."""
 
 import math
+import statistics
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinchpoint.statistics import is_steady, mser, plateau, ratio_estimate, theil_sen, utilisation_ceiling, wilson
+from pinchpoint.statistics import (
+    RESAMPLES,
+    SEED,
+    is_steady,
+    mser,
+    plateau,
+    ratio_estimate,
+    theil_sen,
+    utilisation_ceiling,
+    wilson,
+)
 
 RATES = [200.0, 500, 1000, 2000, 4000, 6000]
 DEMANDS_US = [297.0, 252, 221, 165, 138, 121]
@@ -161,3 +172,19 @@ def test_steady_is_neither_warming_up_nor_drifting() -> None:
     assert is_steady(level) is True
     assert is_steady([value + 1.5 * k for k, value in enumerate(level)]) is False
     assert is_steady(level[:7]) is None
+
+
+def test_the_interval_of_a_slope_is_that_of_draws_made_one_by_one() -> None:
+    """All draws are taken at once, which changes no figure: the median of each draw's slopes, written down plainly."""
+    draw = np.random.default_rng(5)
+    x, y = np.repeat(np.arange(6.0), 2), draw.normal(size=12)
+    one_by_one = np.random.default_rng(SEED)
+    slopes = []
+    for _ in range(RESAMPLES // 2):
+        chosen = one_by_one.integers(0, 12, 12)
+        pairs = [(a, b) for k, a in enumerate(chosen) for b in chosen[k + 1 :] if x[a] != x[b]]
+        slopes.append(statistics.median((y[b] - y[a]) / (x[b] - x[a]) for a, b in pairs))
+    found = theil_sen(x.tolist(), y.tolist())
+
+    assert found is not None
+    assert (found.low, found.high) == tuple(np.percentile(slopes, (2.5, 97.5)))

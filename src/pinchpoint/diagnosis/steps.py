@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from pinchpoint.backlog import backlog
+from pinchpoint.backlog import Backlog, backlog
 from pinchpoint.clientstats import client_figures
 from pinchpoint.diagnosis import stage_steps
 from pinchpoint.diagnosis.windows import Samples, server_figures
@@ -64,6 +64,7 @@ def build_steps(recording: Recording, samples: Samples) -> list[Step]:
         died = sum(1 for t_s in deaths if data["t_start_s"] <= t_s <= t1_s)
         client = client_figures(rows, t0_s, t1_s)
         whole = segment_rows(digests, starts, data)
+        queue = backlog(whole) if data.get("users") is None else None
         found.append(
             Step(
                 index=data["index"],
@@ -78,12 +79,12 @@ def build_steps(recording: Recording, samples: Samples) -> list[Step]:
                 goodput_rps=client.goodput_rps,
                 error_rate=client.error_rate,
                 latency_ms=client.latency,
-                client=_with_backlog(client.figures, whole, limits) if data.get("users") is None else client.figures,
+                client=client.figures if queue is None else _with_backlog(client.figures, whole, queue, limits),
                 server=server_figures(samples, rows, t0_s, t1_s, died),
                 passed=bool(data.get("passed", False)),
                 breaches=list(data.get("breaches") or []),
                 steady=is_steady([_per_s(row) for row in rows if _spans_a_second(row) and row["process"] == 0]),
-                disturbed=backlog(whole).disturbed if data.get("users") is None else False,
+                disturbed=queue.disturbed if queue is not None else False,
                 weight=_weight(data, whole, limits),
             )
         )
@@ -116,11 +117,10 @@ def rows_by_step(recording: Recording) -> dict[int, list[DigestRow]]:
     return found
 
 
-def _with_backlog(figures: ClientFigures, rows: Sequence[DigestRow], limits: Limits) -> ClientFigures:
+def _with_backlog(figures: ClientFigures, rows: Sequence[DigestRow], queue: Backlog, limits: Limits) -> ClientFigures:
     """Add what the whole segment says: a queue is exact only from the start, when nothing was in flight."""
     if not rows:
         return figures
-    queue = backlog(rows)
     return replace(
         figures,
         backlog_end=queue.end,
