@@ -9,6 +9,7 @@
 #   collector   CPU of the collector with one, three and nine workers
 #   generator   requests per second of one load process beside stock Locust's and wrk's, send lag, and two processes
 #   throttled   is a generator that is the limit called one, and a server's limit never so? 26 runs (a quarter of an hour)
+#   diagnosis   seconds and megabytes of diagnosing a minute, and an hour of nine workers
 #   zoo         how often the verdict is right, on known faults: three rounds of an hour; goes on where it was stopped.
 #               Options: --round N, --case NAME, --only tuned|held-out, --rediagnose, --help for all
 #   zoo-labels  are the labels of the fault zoo true? Without the classifier; options: --case, --family, --severity, --again
@@ -22,7 +23,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
 if [ $# -eq 0 ] || [ "$1" = -h ] || [ "$1" = --help ]; then
-    sed -n '2,20s/^# \{0,1\}//p' scripts/bench.sh
+    sed -n '2,21s/^# \{0,1\}//p' scripts/bench.sh
     exit $(($# == 0 ? 2 : 0))
 fi
 case "$1" in

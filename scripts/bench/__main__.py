@@ -7,6 +7,7 @@ from importlib import import_module
 
 from capacity import capacity
 from collector import collector
+from diagnosis import diagnosis
 from figures import Bench, report
 from generator import generator
 from overhead import overhead
@@ -21,6 +22,7 @@ BENCHES: dict[str, Bench] = {
     "generator": generator,
     "search": search,
     "throttled": throttled,
+    "diagnosis": diagnosis,
 }
 WITH_OPTIONS = {
     "zoo": "zoo",
