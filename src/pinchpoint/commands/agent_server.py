@@ -1,5 +1,6 @@
 """The server that an agent watches: one that runs already, or a command that the agent started and ends."""
 
+import abc
 import os
 import shutil
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ SHOWN_LINES = 20
 OUTPUT = "target.log"
 
 
-class _Seen:
+class _Seen(abc.ABC):
     """What is the same for both kinds: facts for run.json, read off the processes."""
 
     def __init__(self, port: int | None, cwd: Path | None) -> None:
@@ -39,9 +40,9 @@ class _Seen:
         self._asked = False
 
     @property
+    @abc.abstractmethod
     def roots(self) -> list[int]:
         """Pids below which all its processes are."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Remove what was written."""
