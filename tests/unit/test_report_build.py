@@ -47,7 +47,8 @@ def test_a_report_of_nothing_is_valid() -> None:
 
 def test_every_section_of_the_contract_stands() -> None:
     """Fields that were not measured are null or empty, never absent."""
-    sections = ["schema", "run", "validity", "capacity", "recovery", "steps", "ledger", "time", "awaits", "verdict"]
+    sections = ["schema", "run", "validity", "capacity", "recovery", "steps", "ledger"]
+    sections += ["ledger_check", "time", "awaits", "verdict"]
     further = ["findings", "experiments", "soak", "stages", "generator", "scenarios", "profiles", "artifacts"]
 
     assert list(build_report({}, bare(), [])) == [*sections, *further]

@@ -1,6 +1,7 @@
 """The lowest ceiling of the ledger held against the capacity that was measured (METHOD §4.3)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pinchpoint.diagnosis.ledger_parts import NO_WALLS
 from pinchpoint.records import Capacity, LedgerCheck, Resource
@@ -26,6 +27,7 @@ def check(ledger: Sequence[Resource], capacity: Capacity) -> LedgerCheck | None:
     ceiling = lowest.ceiling_rps or 0.0
     low, high = lowest.ceiling_ci_rps or (ceiling, ceiling)
     rivals = [row.resource for row in walls if row is not lowest and _low(row) <= high]
+    outcome: Literal["agrees", "below", "above"]
     if AGREES[0] * low <= measured <= AGREES[1] * high:
         outcome, meaning = "agrees", "the lowest ceiling is what was measured"
     elif measured < ceiling:
