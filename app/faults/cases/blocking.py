@@ -22,7 +22,7 @@ _LABEL_S = 0.0008
 _PORTAL_S = 0.0005
 _STOCK_S = 0.0018
 _TRACK_S = 0.0050
-_QUOTE_S = 0.0026
+_QUOTE_S = 0.0030
 _PROFILE_S = 0.0027
 _MAIL_S = 0.0030
 _RECORD_BYTES = 1_835
@@ -91,15 +91,15 @@ CASES: tuple[Case, ...] = (
         family="requests",
         kind="single",
         labels=_ANSWER,
-        binds="the event loop: an async endpoint waits 15 ms for another service with requests",
-        formula="1 / (15 ms * severity + 2.6 ms)",
-        ceiling_rps=lambda severity: 1 / (0.015 * severity + _QUOTE_S),
+        binds="the event loop: an async endpoint waits 20 ms for another service with requests",
+        formula="1 / (20 ms * severity + 3 ms)",
+        ceiling_rps=lambda severity: 1 / (0.020 * severity + _QUOTE_S),
         second_rps=lambda _severity: 1 / _QUOTE_S,
         second_binds="the CPU of the worker",
-        severities=(1.0, 2.0, 3.0),
+        severities=(1.0, 1.5, 2.0),
         target=(f"{_SERVING}.blocking_quotes:app",),
         load=("--get", "/articles/31/quote?currency=USD"),
-        companions=(Companion(argv=_stub(15), variable="RATES_URL"),),
+        companions=(Companion(argv=_stub(20), variable="RATES_URL"),),
     ),
     Case(
         name="urllib3-in-async-2-workers",
