@@ -99,6 +99,8 @@ class PoolFigures:
     """Mean time a member was held per checkout."""
     checkouts_per_request: float | None
     timeouts: float | None = None
+    uneven: float = 1.0
+    """Requests of the busiest worker over the mean: each has such a pool of its own, and that one is full first."""
 
 
 @dataclass(frozen=True, slots=True)

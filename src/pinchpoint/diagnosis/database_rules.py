@@ -63,6 +63,9 @@ COMPUTES_CORES = 0.5
 DISK_PRESSURE = 0.1
 """Share of time in which somebody waited for a disk, from which that may be what statements wait for."""
 
+SINCE_THE_LOAD = 0.5
+"""CPU of others on the app's cores at the lightest load over that at the limit, below which they work for the app."""
+
 HERE = ("127.", "localhost", "[::1]", "::1", "/")
 """How the address of a database on this machine begins."""
 
@@ -164,15 +167,16 @@ def remote_database(facts: Facts, step: Step) -> Candidate | None:
     waits = _remote(facts, step)
     if waits is None:
         return None
+    outrun = _outrun(facts, step)
     # A pool smaller than the database's cores keeps the queries' time flat although the database is full.
-    if waits.grown < DB_GROWTH and not (waits.crowded and pool_full(server.pools.get("db"))):
+    if waits.grown < DB_GROWTH and not outrun and not (waits.crowded and pool_full(server.pools.get("db"))):
         return None
     found = _remote_evidence(waits.low_ms, waits.grown, waits.running, step)
     summary = (
         f"The database binds: a request's {show_ms(waits.low_ms)} of database time at low load became "
         f"{show_ms(server.db_ms_per_request)} at the limit, while the app itself ran {waits.running:.0%} of its CPU."
     )
-    strength = max(margin(waits.grown, DB_GROWTH, 3.0), 0.5 if waits.crowded else 0.0)
+    strength = max(margin(waits.grown, DB_GROWTH, 3.0), 0.5 if waits.crowded or outrun else 0.0)
     return Candidate(
         "io",
         "slow-query",
@@ -183,7 +187,11 @@ def remote_database(facts: Facts, step: Step) -> Candidate | None:
         strength,
         agrees=True,
         deciding=(
-            above("database time over that at low load", waits.grown, DB_GROWTH, "ratio"),
+            above("database time over that at low load", waits.grown, DB_GROWTH, "ratio")
+            if waits.grown >= DB_GROWTH or server.rival_cpu_cores is None
+            else above(
+                "the CPU of others on the app's cores", server.rival_cpu_cores, server.cpu_cores or 0.0, "cores"
+            ),
             under("the CPU that the app itself runs", waits.running, REMOTE_MAX_RUNNING),
         ),
     )
@@ -234,6 +242,19 @@ def _host_full(facts: Facts, step: Step) -> bool:
     before = facts.low(lambda server: server.foreign_cpu_cores)
     grown = before is not None and foreign - before >= COMPUTES_CORES
     return grown or (pressure is not None and pressure >= FULL_PRESSURE)
+
+
+def _outrun(facts: Facts, step: Step) -> bool:
+    """Judge whether a database on the app's own cores uses them up: more than the app, and only since the load came.
+
+    Then the loop is late by what the database takes, and no time of a call says how much of it was the database's.
+    """
+    rival, own, lightest = step.server.rival_cpu_cores, step.server.cpu_cores, facts.ladder.low
+    if rival is None or own is None or facts.cores is None or lightest is None or lightest is step:
+        return False
+    before = lightest.server.rival_cpu_cores
+    full = rival + own >= CPU_SATURATED * facts.cores
+    return full and rival >= own and before is not None and before < SINCE_THE_LOAD * rival
 
 
 def embedded_database(facts: Facts, step: Step) -> Candidate | None:

@@ -50,7 +50,7 @@ def lock(facts: Facts, step: Step) -> Candidate | None:
     name, gate = narrowest(step.server, "lock")
     if gate is None or not pool_full(gate) or behind(step.server, "lock", gate):
         return None
-    class_, cause, lead = _kind(name or "", gate)
+    class_, cause, lead = _kind(name or "", gate, loop_threads(step.server))
     row = facts.resource("lock")
     found = [evidence(f"{_use(gate)}, {gate.waiting or 0.0:.3g} requests waiting", "probe.lock_busy", pool_use(gate),
                       "share", step), *cpu_beside(facts, step)]  # fmt: skip
@@ -78,7 +78,7 @@ def unheld_lock(facts: Facts, step: Step) -> Candidate | None:
     gate = gates[name]
     found = [evidence(f"{waiting:.3g} requests wait for it", "probe.lock_waiting", waiting, "requests", step)]
     wait = f", {show_ms(gate.wait_ms)} each" if gate.wait_ms else ""
-    class_, cause, lead = _kind(name, gate)
+    class_, cause, lead = _kind(name, gate, loop_threads(server))
     summary = f"{lead}: {waiting:.3g} requests wait for it on average{wait}."
     return Candidate(
         class_, cause, summary, "lock", FED, [*found, *cpu_beside(facts, step)],
@@ -87,11 +87,16 @@ def unheld_lock(facts: Facts, step: Step) -> Candidate | None:
     )  # fmt: skip
 
 
-def _kind(name: str, gate: PoolFigures) -> tuple[BottleneckClass, str, str]:
+def _admits(name: str, gate: PoolFigures, workers: int) -> float:
+    """Return how many are inside at once in one worker: every worker has a lock of its own, and sizes are summed up."""
+    return 1.0 if "Lock" in name.partition(" ")[2].partition(" ")[0] else (gate.size or 1.0) / workers
+
+
+def _kind(name: str, gate: PoolFigures, workers: int) -> tuple[BottleneckClass, str, str]:
     if name.startswith(FILE):
         return "lock", "file-lock", f"A file lock binds ({name.removeprefix(FILE)})"
     which = f" ({name.removeprefix('lock ')})" if name else ""
-    if (gate.size or 0.0) > 1:
+    if _admits(name, gate, workers) > 1:
         return "pool", "admission-limit", f"A semaphore binds{which}"
     return "lock", "python-lock", f"A lock binds{which}"
 

@@ -119,7 +119,7 @@ def slots_full(server: ServerFigures) -> bool:
     """Return True when every slot that workers serve with is taken and requests queue, in the worker or before it."""
     slots = server.pools.get("slots")
     use = pool_use(slots)
-    if slots is None or use is None or use < POOL_FULL:
+    if slots is None or use is None or use * slots.uneven < POOL_FULL:
         return False
     return (slots.waiting or 0.0) + (server.listen_queue or 0.0) >= POOL_WAITING
 
@@ -162,9 +162,11 @@ def same_pool(server: ServerFigures, key: str, name: str | None) -> PoolFigures 
 
 
 def pool_full(pool: PoolFigures | None) -> bool:
-    """Return True when the pool is in use throughout and requests wait for it."""
+    """Return True when the pool is in use throughout, in the busiest worker at least, and requests wait for it."""
     use = pool_use(pool)
-    return use is not None and use >= POOL_FULL and pool is not None and (pool.waiting or 0.0) >= POOL_WAITING
+    if pool is None or use is None:
+        return False
+    return use * pool.uneven >= POOL_FULL and (pool.waiting or 0.0) >= POOL_WAITING
 
 
 def saturated(step: Step, machine: Machine) -> bool:
