@@ -14,18 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinchpoint import links
-from pinchpoint.credentials import calling_tls, choose_token, serving_tls, split_address
-from pinchpoint.links import Link, LinkError, Listener, answer, connect, measure_offset, new_token
+from pinchpoint.credentials import calling_tls, serving_tls
+from pinchpoint.links import Link, LinkError, Listener, answer, connect, measure_offset
 from pinchpoint.offsets import Offset, offset_of
-from pinchpoint.wire import Frames, Keys, Stranger, seal
+from pinchpoint.wire import Keys
 
 TOKEN = "one that nobody guesses"
-KEY = b"k" * 32
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
 
 
 @pytest.fixture
@@ -250,49 +244,6 @@ def test_two_sides_that_both_send_much_do_not_block_each_other() -> None:
         assert (heard, outcome(sending)) == ([big], [big])
 
 
-@given(
-    st.lists(st.dictionaries(st.text(), JSON_VALUES, max_size=3), max_size=6),
-    st.lists(st.integers(0, 200), max_size=20),
-)
-def test_messages_survive_any_cutting_of_the_stream(messages: list[dict[str, object]], cuts: list[int]) -> None:
-    """TCP keeps no borders."""
-    stream = b"".join(seal(KEY, number, message) for number, message in enumerate(messages))
-    frames, read, start = Frames(KEY), [], 0
-    for length in (*cuts, len(stream)):
-        read += frames.feed(stream[start : start + length])
-        start += length
-
-    assert read == messages
-
-
-@given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_changed_byte_is_found(place: int, change: int) -> None:
-    """Any of them, wherever."""
-    line = bytearray(seal(KEY, 0, {"cmd": "stop", "id": 17}))
-    line[place % (len(line) - 1)] ^= change
-
-    with pytest.raises(Stranger):
-        Frames(KEY).feed(bytes(line) + b"\n")
-
-
-def test_a_line_said_twice_is_found() -> None:
-    """Whoever sits in between cannot repeat an order."""
-    frames = Frames(KEY)
-    line = seal(KEY, 0, {"cmd": "segment"})
-    frames.feed(line)
-
-    with pytest.raises(Stranger, match="damaged"):
-        frames.feed(line)
-
-
-def test_a_line_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded."""
-    monkeypatch.setattr("pinchpoint.wire.LONGEST_LINE", 1000)
-
-    with pytest.raises(Stranger, match="more than 1000 bytes"):
-        Frames(KEY).feed(b"x" * 1001)
-
-
 class _Echo:
     """Stands for a link whose other side answers pings after given delays, with a clock that is ahead."""
 
@@ -418,64 +369,3 @@ def test_a_plain_listener_is_said_to_speak_no_tls(certificate: tuple[Path, Path]
     )
     assert listener.accept(0.2) is None
     assert "TLS failed" in str(outcome(calling))
-
-
-def test_a_certificate_that_is_none_is_said(tmp_path: Path) -> None:
-    """Both sides name the file."""
-    wrong = tmp_path / "cert.pem"
-    wrong.write_text("no certificate")
-
-    with pytest.raises(LinkError, match=r"cannot use the certificate .*cert\.pem"):
-        serving_tls(wrong, wrong)
-    with pytest.raises(LinkError, match=r"cannot read the certificate .*cert\.pem"):
-        calling_tls(wrong)
-
-
-@pytest.mark.parametrize(
-    ("given_token", "environ", "expected"),
-    [
-        ("a token of mine", {"PINCHPOINT_TOKEN": "that of the shell"}, ("a token of mine", False)),
-        (None, {"PINCHPOINT_TOKEN": "that of the shell"}, ("that of the shell", False)),
-    ],
-)
-def test_a_given_token_is_used(given_token: str | None, environ: dict[str, str], expected: tuple[str, bool]) -> None:
-    """The option wins over the variable."""
-    assert choose_token(given_token, environ) == expected
-
-
-def test_a_token_is_made_where_none_is_given() -> None:
-    """Long, and another each time."""
-    token, is_new = choose_token(None, {})
-
-    assert (len(token), is_new) == (32, True)
-    assert new_token() != new_token()
-
-
-def test_a_token_that_can_be_guessed_is_refused() -> None:
-    """Whoever plays the listener gets a proof to try words against."""
-    with pytest.raises(LinkError, match="a token of 6 characters can be guessed"):
-        choose_token("secret", {})
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("10.0.0.1", ("10.0.0.1", 5557)),
-        ("10.0.0.1:80", ("10.0.0.1", 80)),
-        ("load-1.example:0", ("load-1.example", 0)),
-        (":9000", ("127.0.0.1", 9000)),
-        ("[::1]:9000", ("::1", 9000)),
-        ("::1", ("::1", 5557)),
-        ("[::1]", ("::1", 5557)),
-    ],
-)
-def test_addresses_are_split(text: str, expected: tuple[str, int]) -> None:
-    """A port may be left out, a host too."""
-    assert split_address(text, 5557) == expected
-
-
-@pytest.mark.parametrize("text", ["host:port", "host:99999", "host:-1", "host:"])
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """With how to write it."""
-    with pytest.raises(LinkError, match=r"is not an address; write it like 10\.0\.0\.1:5557"):
-        split_address(text, 5557)
