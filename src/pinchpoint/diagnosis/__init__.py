@@ -1,6 +1,7 @@
 """From a recording to a verdict: pure functions, no clock, no environment, no label, no command line."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pinchpoint.diagnosis.capacity import capacity, recovery
 from pinchpoint.diagnosis.consistency import check
@@ -14,9 +15,11 @@ from pinchpoint.diagnosis.soak import soak
 from pinchpoint.diagnosis.soak_steps import counted_steps, growth_of
 from pinchpoint.diagnosis.steps import build_steps, ladder, rows_by_step, slo_of
 from pinchpoint.diagnosis.surroundings import surroundings_of
+from pinchpoint.diagnosis.theft import unrobbed
 from pinchpoint.diagnosis.time_shares import time_shares
-from pinchpoint.diagnosis.validity import validity
-from pinchpoint.diagnosis.verdict import judge
+from pinchpoint.diagnosis.uneven import spread
+from pinchpoint.diagnosis.validity import generator_failed, validity
+from pinchpoint.diagnosis.verdict import judge, server_binds
 from pinchpoint.diagnosis.windows import Samples, machine_of
 from pinchpoint.recording import Recording
 from pinchpoint.records import AwaitShares, Diagnosis, Profile
@@ -36,12 +39,13 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         awaits: what requests await at low load and at the limit; names a cause only where nothing measured does.
 
     """
-    samples = Samples(recording.samples)
+    samples = Samples(recording.samples, recording.ticks_s)
     slo_p95_ms, slo_errors = slo_of(recording.settings)
-    steps = build_steps(recording, samples)
+    steps = spread(build_steps(recording, samples))
     around = surroundings_of(recording, steps)
     machine = machine_of(around.sharing(recording.settings.get("load") or {}), samples.rows)
-    sorted_out = ladder(counted_steps(recording, samples, steps))
+    whole = unrobbed(steps)
+    sorted_out = ladder(unrobbed(counted_steps(recording, samples, steps)))
     soaked = soak(steps, samples, recording.digests)
     leak = growth_of(soaked) if soaked is not None else growth(samples, steps, sorted_out)
     facts = Facts(
@@ -49,7 +53,7 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         ladder=sorted_out,
         machine=machine,
         validity=validity(sorted_out, machine, slo_p95_ms, slo_errors, around),
-        capacity=capacity(steps, sorted_out, slo_p95_ms, slo_errors, rows_by_step(recording)),
+        capacity=capacity(whole, sorted_out, slo_p95_ms, slo_errors, rows_by_step(recording)),
         ledger=build_ledger(sorted_out, machine, leak, around.generator_rps),
         time=time_shares(sorted_out),
         leak=leak,
@@ -61,6 +65,9 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         oom_kills=oom_kills(samples.rows),
         workers_died=deaths(samples.rows, max((step.t_end_s for step in steps), default=0.0)),
     )
+    if generator_failed(facts.validity) and server_binds(facts):
+        checked = validity(sorted_out, machine, slo_p95_ms, slo_errors, around, explained=True)
+        facts = replace(facts, validity=checked)
     verdict = judge(facts)
     return Diagnosis(
         validity=facts.validity,
