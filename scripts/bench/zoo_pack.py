@@ -14,11 +14,11 @@ import json
 import lzma
 import re
 import sys
-import sysconfig
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
@@ -28,22 +28,29 @@ from pinchpoint.records import to_jsonable
 from support.recordings import EXPECTED, RECORDINGS, SUFFIX, diagnosis_of, expected, rename, rounded, unpack, verdict_of
 
 RESULTS = Path("runs/bench/zoo/results.jsonl")
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("mode", "partial", "budget_s", "load", "slo")
 """What is kept of `run.json`."""
+PLACES = {
+    r"/lib/python3\.\d+/site-packages/": "/srv/venv",
+    r"/lib/python3\.\d+/": "/usr/local",
+    r"/app/faults/serving/": "/srv/shop",
+    r"/monitoring/probe/": "/srv/shop",
+}
+"""What a folder of the recording machine holds -> the folder that stands for it; the first that fits."""
+
 MOST_BYTES = 330_000
 KNOWN = ("kind", "half", "family", "flavour", "database", "severity", "labels", "ceiling_rps")
 CAPACITY = ("sustainable_rps", "saturation_rps")
 
 
-def folders() -> dict[str, str]:
-    """Return folders of this machine -> what stands for them in a fixture; inner ones first."""
-    found = {
-        sys.prefix: "/srv/venv",
-        sys.base_prefix: "/usr/local",
-        sysconfig.get_paths()["stdlib"].rpartition("/lib/")[0]: "/usr/local",
-        str(ROOT): "/srv/shop",
-    }
+def folders(folder: Path) -> dict[str, str]:
+    """Return folders of the machine that recorded -> what stands for them in a fixture; inner ones first."""
+    paths = [folder / AWAITS_FILE, *folder.glob("profiles/*.folded"), *folder.glob("profiles/*.lines.json")]
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
+    found: dict[str, str] = {}
+    for below, place in PLACES.items():
+        for base in set(re.findall(rf'(?<![\w./-])(/[^\s;:()"]+?){below}', text)):
+            found.setdefault(base, place)
     return dict(sorted(found.items(), key=lambda one: -len(one[0])))
 
 
@@ -74,13 +81,19 @@ def _with_lines(folded: Path) -> tuple[Path, Path]:
     return folded, folded.with_suffix(".lines.json")
 
 
-def pack(folder: Path, archive: Path, places: Mapping[str, str]) -> int:
+def pack(folder: Path, archive: Path, others: Mapping[str, str] = MappingProxyType({})) -> int:
     """Write the archive and return its size in bytes; the same run gives the same bytes.
+
+    Args:
+        folder: of the run.
+        archive: to be written.
+        others: further folders that others shall stand for.
 
     Raises:
         ValueError: the packed recording says something else than the run does, or does so by other names.
 
     """
+    places = {**folders(folder), **others}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, text in members(folder, places):
@@ -112,7 +125,9 @@ def entry(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return what `expected.json` holds of a case: its label, and what is said of the unpacked recording."""
     found = to_jsonable(diagnosis_of(folder))
     known = {name: row.get(name) for name in KNOWN}
-    return rounded({**known, "capacity": {n: found["capacity"][n] for n in CAPACITY}, "verdict": found["verdict"]})
+    kept = {name: found["capacity"][name] for name in CAPACITY}
+    entered: dict[str, Any] = rounded({**known, "capacity": kept, "verdict": found["verdict"]})
+    return entered
 
 
 def store(known: Mapping[str, Any]) -> None:
@@ -159,7 +174,7 @@ def main(words: Sequence[str]) -> int:
     for name, row in sorted(rows(asked.round, asked.case).items()):
         archive = RECORDINGS / f"{name}{SUFFIX}"
         try:
-            size = pack(Path(row["run"]), archive, folders())
+            size = pack(Path(row["run"]), archive)
         except ValueError as error:
             sys.stdout.write(f"{name}: not kept: {error}\n")
             fine = False

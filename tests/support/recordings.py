@@ -7,7 +7,7 @@ stacks that events name, and of `run.json` the settings. `expected.json` beside 
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class Names:
 
     def __init__(self, words: Iterable[str]) -> None:
         known = sorted(set(words) - _KEPT)
+        self._frames: dict[str, str] = {}
         self._new = {word: f"q{number:04d}z" for number, word in enumerate(known)}
 
     def hide(self, text: str) -> str:
@@ -94,9 +95,10 @@ class Names:
 
     def frame(self, text: str) -> str:
         """Replace the app's words in one frame of a folded stack: `function (file:line)`, or a route."""
-        if _METHOD.match(text):
-            return self.route(text)
-        return self.hide(text) if _is_app(text) else text
+        if text not in self._frames:
+            hidden = self.hide(text) if _is_app(text) else text
+            self._frames[text] = self.route(text) if _METHOD.match(text) else hidden
+        return self._frames[text]
 
     def route(self, text: str) -> str:
         """Replace the app's words in `GET /orders/{id}`, or in a request's name."""
@@ -114,14 +116,13 @@ def rename(folder: Path, label: Mapping[str, str]) -> Names:
     Routes and requests, and the app's own functions, files and folders; not the names of libraries, of their pools,
     and of what the app calls, which a diagnosis may know.
     """
-    names = Names(_words(folder))
-    _each_row(folder / SERVER_FILE, lambda row: _rename_sample(row, names))
-    for path in folder.glob(CLIENT_GLOB):
-        _each_row(path, lambda row: {**row, "names": {names.route(name): one for name, one in row["names"].items()}})
-    _each_row(folder / AWAITS_FILE, lambda row: {**row, "stacks": _stacks(row["stacks"], names)})
-    for path in folder.glob("profiles/*.folded"):
-        lines = [line.rpartition(" ") for line in path.read_text(encoding="utf-8").splitlines()]
-        path.write_text("".join(f"{_stack(stack, names)} {count}\n" for stack, _, count in lines), encoding="utf-8")
+    rows = {path: _rows(path) for path in (folder / SERVER_FILE, folder / AWAITS_FILE, *folder.glob(CLIENT_GLOB))}
+    folded = {path: _folded(path) for path in folder.glob("profiles/*.folded")}
+    names = Names(_words(rows, folded))
+    for path, found in rows.items():
+        path.write_bytes(b"".join(orjson.dumps(_renamed(row, names)) + b"\n" for row in found))
+    for path, lines in folded.items():
+        path.write_text("".join(f"{_stack(stack, names)} {count}\n" for stack, count in lines), encoding="utf-8")
     for path in folder.glob("profiles/*.lines.json"):
         texts = json.loads(path.read_text(encoding="utf-8"))
         hidden = {names.hide(key) if owner_of_file(key.rpartition(":")[0]) == APP else key: texts[key] for key in texts}
@@ -133,37 +134,41 @@ def rename(folder: Path, label: Mapping[str, str]) -> Names:
     return names
 
 
-def _words(folder: Path) -> set[str]:
+Rows = dict[Path, list[dict[str, Json]]]
+Folded = dict[Path, list[tuple[str, str]]]
+
+
+def _folded(path: Path) -> list[tuple[str, str]]:
+    lines = [line.rpartition(" ") for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(stack, count) for stack, _, count in lines]
+
+
+def _words(rows: Rows, folded: Folded) -> set[str]:
     """Return every word of the app: of its routes, and of its own frames."""
-    texts: set[str] = set()
-    for path in folder.glob(CLIENT_GLOB):
-        texts |= {_METHOD.sub("", name) for row in _rows(path) for name in row["names"]}
-    for row in _rows(folder / SERVER_FILE):
-        for process in row["processes"]:
-            texts |= {_METHOD.sub("", name) for name in ((process.get("tables") or {}).get("routes") or {})}
-    frames = {frame for row in _rows(folder / AWAITS_FILE) for stack in row["stacks"] for frame in stack.split(";")}
-    for path in folder.glob("profiles/*.folded"):
-        frames |= {
-            frame
-            for line in path.read_text(encoding="utf-8").splitlines()
-            for frame in line.rpartition(" ")[0].split(";")
-        }
-    texts |= {_METHOD.sub("", frame) for frame in frames if _METHOD.match(frame)}
+    routes, stacks = set(), {stack for lines in folded.values() for stack, _ in lines}
+    for found in rows.values():
+        for row in found:
+            routes |= set(row.get("names", ()))
+            stacks |= set(row.get("stacks", ()))
+            for process in row.get("processes", ()):
+                routes |= set((process.get("tables") or {}).get("routes", ()))
+    frames = {frame for stack in stacks for frame in stack.split(";")}
+    texts = {_METHOD.sub("", text) for text in (*routes, *filter(_METHOD.match, frames))}
     texts |= {frame for frame in frames if _is_app(frame)}
-    words = {word for text in texts for word in _WORD.findall(text)}
-    return words - {"py"}
+    return {word for text in texts for word in _WORD.findall(text)} - {"py"}
 
 
-def _rename_sample(row: dict[str, Json], names: Names) -> dict[str, Json]:
-    for process in row["processes"]:
+def _renamed(row: dict[str, Json], names: Names) -> dict[str, Json]:
+    """Return a sample, a digest or an await row with the app's words replaced."""
+    if "names" in row:
+        row["names"] = {names.route(name): figures for name, figures in row["names"].items()}
+    if "stacks" in row:
+        row["stacks"] = {_stack(stack, names): count for stack, count in row["stacks"].items()}
+    for process in row.get("processes", ()):
         tables = process.get("tables") or {}
         if "routes" in tables:
             tables["routes"] = {names.route(name): figures for name, figures in tables["routes"].items()}
     return row
-
-
-def _stacks(stacks: Mapping[str, int], names: Names) -> dict[str, int]:
-    return {_stack(stack, names): count for stack, count in stacks.items()}
 
 
 def _stack(stack: str, names: Names) -> str:
@@ -172,8 +177,3 @@ def _stack(stack: str, names: Names) -> str:
 
 def _rows(path: Path) -> list[dict[str, Json]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.is_file() else []
-
-
-def _each_row(path: Path, change: Callable[[dict[str, Json]], dict[str, Json]]) -> None:
-    if path.is_file():
-        path.write_bytes(b"".join(orjson.dumps(change(row)) + b"\n" for row in _rows(path)))

@@ -178,7 +178,7 @@ def test_every_resource_of_the_ledger_stands_for_causes() -> None:
 
 def test_the_plateau_is_held_against_the_ceiling_and_else_the_sustained_rate() -> None:
     """Both are relative; a run that names neither is off by all of it, a case without a ceiling by nothing."""
-    known = {"ceiling_rps": 100.0, "sustainable_rps": 80.0}
+    known: dict[str, Any] = {"ceiling_rps": 100.0, "sustainable_rps": 80.0}
 
     assert capacity_error(made(POOL, POOL, **known, saturation_rps=105.0)) == pytest.approx(0.05)
     assert capacity_error(made(POOL, POOL, **known)) == pytest.approx(-0.2)
@@ -219,7 +219,7 @@ def test_mcnemar_is_the_exact_binomial(ours: int, theirs: int, expected: float) 
 
 def test_a_baseline_is_compared_case_by_case() -> None:
     """A case has one vote, however often it was run; half of its runs are no majority."""
-    wrong = {"baselines": {"queue": PYTHON}}
+    wrong: dict[str, Any] = {"baselines": {"queue": PYTHON}}
     results = [made(POOL, POOL, case="a", round=k, **wrong) for k in (1, 2, 3)]
     results += [made(PYTHON, PYTHON, case="b", **wrong), made(POOL, PYTHON, case="b", round=2, **wrong)]
     results.append(made(POOL, POOL, case="c"))
