@@ -179,7 +179,11 @@ def test_an_app_that_refuses_with_time_to_spare_limits_admission() -> None:
 def test_half_a_core_left_over_is_room_for_a_worker(generator: float, cause: str) -> None:
     """Two cores: one worker full, the generator on a part of the other."""
     found = two(
-        cores=2.0, server_loop_busy=0.99, server_cpu_cores=1.0, server_loop_cpu_cores=0.99, client_cpu_share=generator
+        cores=2.0,
+        server_loop_busy=0.99,
+        server_cpu_cores=1.0,
+        server_loop_cpu_cores=0.99,
+        server_rival_cpu_cores=generator,
     )
 
     assert answer(found) == ("cpu", cause)

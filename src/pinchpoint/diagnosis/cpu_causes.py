@@ -43,7 +43,7 @@ def cpu_cause(facts: Facts, step: Step, *, cores_full: bool) -> tuple[str, list[
         found = cause(server)
         if found is not None and not (cause is _neighbour and _works_for_the_app(facts, step)):
             return found[0], [_at(found[1], step)]
-    idle = _idle_cores(facts, step)
+    idle = _most_idle(facts, step)
     if not cores_full and gil_full(server):
         return "gil", [_at(item, step) for item in _gil_evidence(server)]
     if not cores_full and idle is not None and idle >= IDLE_CORE and gil_shared(server):
@@ -116,15 +116,27 @@ def _imbalance(server: ServerFigures) -> tuple[str, Evidence] | None:
     return "worker-imbalance", Evidence(text, "cpu.per_worker", ratio, "ratio", None)
 
 
+def _most_idle(facts: Facts, step: Step) -> float | None:
+    """Return the most cores left over in any step in which the workers were full: what others take comes and goes."""
+    steps = [step, *(one for one in (*facts.ladder.failed, *facts.ladder.overload) if _full(one.server))]
+    return max((idle for one in steps if (idle := _idle_cores(facts, one)) is not None), default=None)
+
+
+def _full(server: ServerFigures) -> bool:
+    return (loop_use(server) or 0.0) >= LOOP_SATURATED or worker_full(server)
+
+
 def _idle_cores(facts: Facts, step: Step) -> float | None:
     """Return the allowed cores left over; a full loop claims all of its core, although it may read 0.9 of it."""
     server = step.server
     if facts.cores is None or server.cpu_cores is None:
         return None
-    all_full = (loop_use(server) or 0.0) >= LOOP_SATURATED or worker_full(server)
-    full = loop_threads(server) if all_full else 0
-    generator = 0.0 if facts.machine.apart else step.client.cpu_share or 0.0
-    return facts.cores - max(server.cpu_cores, float(full)) - (server.foreign_cpu_cores or 0.0) - generator
+    own = max(server.cpu_cores, float(loop_threads(server)) if _full(server) else 0.0)
+    beside = server.rival_cpu_cores
+    if beside is None:
+        generator = 0.0 if facts.machine.apart else step.client.cpu_share or 0.0
+        beside = (server.foreign_cpu_cores or 0.0) + generator
+    return facts.cores - own - beside
 
 
 def _threads_share(server: ServerFigures) -> float | None:
