@@ -321,3 +321,15 @@ def test_an_overload_that_breaks_what_held_in_the_end_tells_what_binds() -> None
     overload = step(160, passed=False, goodput=100.0, index=1, phase="overload", **full)
 
     assert answer(facts(step(100, index=0, **CALM, **low), overload)) == ("pool", "db-pool")
+
+
+@pytest.mark.parametrize(("overflows", "cause"), [(20.0, "accept-backlog"), (0.0, "worker-slots")])
+def test_a_queue_that_overflows_before_the_slots_are_full_binds_first(overflows: float, cause: str) -> None:
+    """At 50/s one in five is turned away with half of the slots free; at 120/s all are taken."""
+    slots = {"server_pools": {"slots": pool(4, 2.0, 0, 40.0)}, "server_has_loop": False}
+    found = two(
+        low={**slots, "server_listen_overflows": overflows}, server_pools={"slots": pool(4, 4, 9, 40.0)},
+        server_listen_overflows=overflows, server_has_loop=False,
+    )  # fmt: skip
+
+    assert answer(found) == ("pool", cause)

@@ -279,11 +279,11 @@ RULES: tuple[Rule, ...] = (
     silent_service,
     executor,
     threadpool,
+    # The way in, the slots behind it, and the way out.
+    backlog,
     worker_slots,
-    # The way out and the way in.
     admission,
     network,
-    backlog,
     refusal,
 )
 """Deepest first: worker slot > threadpool > pool > lock > database > disk, and loop > CPU > core share. Whoever holds a
