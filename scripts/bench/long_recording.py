@@ -129,6 +129,9 @@ class Writer:
             "tcp_time_wait": 12, "local_ports": 28232,
         }  # fmt: skip
         processes = [self._master(), *(self._worker(tick, 100 + number) for number in range(self.workers))]
+        for process in processes:
+            if (tick + process["pid"]) % 20 == 0:  # each at a tick of its own
+                process["pss_bytes"] = 60_000_000
         return {
             "t_s": t_s, "host": host, "cgroup": None, "processes": processes, "collector_cpu_s": 0.0005 * tick,
             "late_s": 0.0,
@@ -151,8 +154,6 @@ class Writer:
         row["thread_states"] = {"running": tick, "runnable": 0, "gil": 0, "lock": tick, "idle": 30 * tick, "other": 4,
                                 "samples": 32 * tick + 4}  # fmt: skip
         row["peers"] = {"127.0.0.1:5432": tick}
-        if (tick + pid) % 20 == 0:  # each worker at a tick of its own
-            row["pss_bytes"] = 60_000_000
         if tick % 5 == 0:
             row["tables"] = self._tables()
         return row

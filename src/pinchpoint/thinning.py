@@ -21,8 +21,11 @@ from pinchpoint.shapes import checker
 WHOLE_BYTES = 48_000_000
 """Files up to this size are read whole: three minutes of nine workers, half an hour of one."""
 
-SPANS = 400
-"""A row of each span of the recording is kept, whatever its length: more would not be seen in any figure."""
+SPANS = 1000
+"""A row of each span of the recording is kept, whatever its length: a plot has no more columns (`report.series`)."""
+
+PSS_SPANS = 200
+"""PSS is carried into a row of each of so many: it is in rows of its own, and looking for them is what takes time."""
 
 SHORTEST_SPAN_S = 0.5
 
@@ -34,6 +37,9 @@ SHORT_STEPS_S = 240.0
 
 LOOK_BACK = 22
 """Rows before a kept one to take from: PSS stands in a row every two seconds, each process's in one of its own."""
+
+BARE = 6
+"""Rows in a row without tables at most: those are written twice a second."""
 
 _HEAD = b'{"t_s":'
 _TAIL_BYTES = 1_000_000
@@ -51,6 +57,9 @@ class Thinned:
     """Times of all rows that there were, in order."""
     damaged: int = 0
     """Rows left out because they had another shape, among those that were looked at."""
+    pss_every_s: float = 0.0
+    pss_s: dict[int, float] = field(default_factory=dict)
+    """When a process's PSS was looked for last."""
 
 
 def is_long(path: Path) -> bool:
@@ -81,7 +90,9 @@ def thinned_samples(path: Path, events: Iterable[EventRow]) -> Thinned:
     """
     kept, edges = Thinned(), edges_of(events)
     with _opened(path) as file:
-        span_s = max(SHORTEST_SPAN_S, _length_s(file) / SPANS)
+        length_s = _length_s(file)
+        span_s = max(SHORTEST_SPAN_S, length_s / SPANS)
+        kept.pss_every_s = length_s / PSS_SPANS
         waiting: list[bytes] = []
         span = None
         for line in file:
@@ -95,6 +106,7 @@ def thinned_samples(path: Path, events: Iterable[EventRow]) -> Thinned:
                 _keep(kept, _row(line))
                 continue
             if t_s // span_s != span:
+                _drop_bare(waiting)
                 _flush(kept, waiting)
                 span = t_s // span_s
             waiting.append(line)
@@ -198,6 +210,16 @@ def _keep(kept: Thinned, row: Row | None) -> bool:
     return True
 
 
+def _drop_bare(lines: list[bytes]) -> None:
+    """Drop the last rows of a span down to one with tables: away from edges the moment matters less than the work."""
+    for back in range(1, min(BARE, len(lines)) + 1):
+        if _GONE in lines[-back]:
+            return
+        if _TABLES in lines[-back]:
+            del lines[len(lines) - back + 1 :]
+            return
+
+
 def _flush(kept: Thinned, lines: list[bytes]) -> None:
     """Keep the last good row of a span, with what only its earlier rows tell; leave the span empty."""
     before = _living(kept.rows[-1:])
@@ -206,7 +228,7 @@ def _flush(kept: Thinned, lines: list[bytes]) -> None:
     if lines and not before <= _living(kept.rows[-1:]):
         _keep_ends(kept, lines)
     if lines:
-        _carry(cast("list[Row]", kept.rows[-1]["processes"]), lines[-LOOK_BACK:])
+        _carry(kept, lines[-LOOK_BACK:])
     lines.clear()
 
 
@@ -223,9 +245,13 @@ def _keep_ends(kept: Thinned, lines: Sequence[bytes]) -> None:
     kept.rows.append(last)
 
 
-def _carry(processes: Sequence[Row], lines: Sequence[bytes]) -> None:
-    """Fill in what the kept row lacks from the latest earlier row that has it."""
+def _carry(kept: Thinned, lines: Sequence[bytes]) -> None:
+    """Fill in what the row kept last lacks from the latest earlier row that has it."""
+    processes, now_s = cast("list[Row]", kept.rows[-1]["processes"]), kept.rows[-1]["t_s"]
     lacking = {key: {row["pid"]: row for row in processes if row.get(key) is None} for key in RARE}
+    for pid in [pid for pid, t_s in kept.pss_s.items() if now_s - t_s < kept.pss_every_s]:
+        lacking["pss_bytes"].pop(pid, None)
+    looked_for = list(lacking["pss_bytes"])
     for line in reversed(lines):
         wanted = [key for key in RARE if lacking[key] and RARE[key](line)]
         earlier = _row(line) if wanted else None
@@ -234,6 +260,7 @@ def _carry(processes: Sequence[Row], lines: Sequence[bytes]) -> None:
                 pid = process.get("pid")
                 if process.get(key) is not None and pid in lacking[key] and checker(ProcessRow)(process):
                     lacking[key].pop(pid)[key] = process[key]
+    kept.pss_s.update(dict.fromkeys(looked_for, now_s))
 
 
 def _processes(row: Row | None) -> list[Row]:
