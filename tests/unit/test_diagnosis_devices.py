@@ -13,7 +13,7 @@ from pinchpoint.measures import WorkerFigures
 from pinchpoint.records import AwaitShares, Verdict
 from support.made_steps import facts, pool, step
 
-CALM = {"server_threads_in": {"idle": 4.0}}
+CALM: dict[str, Any] = {"server_threads_in": {"idle": 4.0}}
 
 
 def answer(found: Facts) -> tuple[str, str]:
@@ -237,8 +237,12 @@ def test_a_pool_full_of_requests_that_compute_is_a_symptom_and_no_tie() -> None:
 
 def test_what_binds_further_up_is_told_step_by_step() -> None:
     """The pool first, then the CPU: two stretches, one evidence line."""
-    low = {"server_pools": {"db": pool(5, 2.5, 0, 50.0)}}
-    full = {"server_pools": {"db": pool(5, 5, 9, 50.0, 90.0)}, "server_db_active": 4.9, "server_db_embedded": False}
+    low: dict[str, Any] = {"server_pools": {"db": pool(5, 2.5, 0, 50.0)}}
+    full: dict[str, Any] = {
+        "server_pools": {"db": pool(5, 5, 9, 50.0, 90.0)},
+        "server_db_active": 4.9,
+        "server_db_embedded": False,
+    }
     found = facts(
         step(50, index=0, **CALM, **low),
         step(120, passed=False, index=1, goodput=100.0, **full),
@@ -316,8 +320,12 @@ def test_stolen_steps_are_judged_where_nothing_else_broke_or_held() -> None:
 
 def test_an_overload_that_breaks_what_held_in_the_end_tells_what_binds() -> None:
     """The machine's speed changed: each load of the search held at last, none beyond."""
-    low = {"server_pools": {"db": pool(5, 2.5, 0, 50.0)}}
-    full = {"server_pools": {"db": pool(5, 5, 9, 50.0, 90.0)}, "server_db_active": 4.9, "server_db_embedded": False}
+    low: dict[str, Any] = {"server_pools": {"db": pool(5, 2.5, 0, 50.0)}}
+    full: dict[str, Any] = {
+        "server_pools": {"db": pool(5, 5, 9, 50.0, 90.0)},
+        "server_db_active": 4.9,
+        "server_db_embedded": False,
+    }
     overload = step(160, passed=False, goodput=100.0, index=1, phase="overload", **full)
 
     assert answer(facts(step(100, index=0, **CALM, **low), overload)) == ("pool", "db-pool")
