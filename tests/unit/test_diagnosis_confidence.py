@@ -1,10 +1,7 @@
-"""The score's ingredients, the map from scores to probabilities, and how it is fitted."""
+"""The score's ingredients, the map from scores to probabilities, and what would flip a verdict."""
 
-import sys
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,9 +9,6 @@ from hypothesis import strategies as st
 
 from pinchpoint.diagnosis.bounds import above, under
 from pinchpoint.diagnosis.confidence import AMBIGUOUS_MOST, CALIBRATION, Ingredients, probability, score
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts/bench"))
-from fit_confidence import pooled, scored, table
 
 BEST = Ingredients(margin=1.0, ledger_agrees=True, clear_wall=True, valid=True)
 
@@ -55,35 +49,6 @@ def test_the_map_is_straight_between_its_knots() -> None:
 def test_the_map_in_force_rises_from_end_to_end() -> None:
     """So that it can be turned round."""
     assert all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(CALIBRATION))
-
-
-@given(st.lists(st.tuples(st.floats(0.05, 0.99), st.booleans()), min_size=1, max_size=60))
-def test_fitted_shares_rise_with_the_score(runs: list[tuple[float, bool]]) -> None:
-    """Whatever the runs were."""
-    knots = pooled(runs)
-
-    assert all(a[0] <= b[0] and a[1] < b[1] for a, b in pairwise(knots))
-
-
-def test_runs_that_are_right_more_often_than_their_score_raise_it() -> None:
-    """20 of 20 at 0.6; 10 of 20 at 0.4: a prior of two runs holds them back a little."""
-    knots = pooled([(0.4, k % 2 == 0) for k in range(20)] + [(0.6, True)] * 20)
-
-    assert [edge for knot in knots for edge in knot] == pytest.approx([0.4, 10.8 / 22, 0.6, 21.2 / 22])
-    assert "(0.6, 0.964)" in table(knots)
-
-
-def test_only_tuned_claims_are_fitted() -> None:
-    """Held-out families check the result, abstentions claim nothing."""
-    verdict = {"class": "cpu", "cause": "gil", "score": 0.8}
-    rows: list[dict[str, Any]] = [
-        {"half": "tuned", "verdict": verdict, "labels": [["cpu", "gil"]]},
-        {"half": "held-out", "verdict": verdict, "labels": [["cpu", "gil"]]},
-        {"half": "tuned", "verdict": {**verdict, "class": "undetermined"}, "labels": [["cpu", "gil"]]},
-        {"half": "tuned", "verdict": None, "labels": []},
-    ]
-
-    assert list(scored(rows)) == [(0.8, True)]
 
 
 def test_a_bound_says_what_would_flip_it() -> None:
