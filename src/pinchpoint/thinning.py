@@ -257,9 +257,10 @@ def _carry(kept: Thinned, lines: Sequence[bytes]) -> None:
         earlier = _row(line) if wanted else None
         for process in _processes(earlier):
             for key in wanted:
-                pid = process.get("pid")
-                if process.get(key) is not None and pid in lacking[key] and checker(ProcessRow)(process):
-                    lacking[key].pop(pid)[key] = process[key]
+                wants = lacking[key].get(process.get("pid", -1))
+                if wants is not None and process.get(key) is not None and checker(ProcessRow)(process):
+                    wants[key] = process[key]
+                    del lacking[key][wants["pid"]]
     kept.pss_s.update(dict.fromkeys(looked_for, now_s))
 
 
