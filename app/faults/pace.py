@@ -5,6 +5,7 @@ host is busy, so whoever compares such a ceiling with a measurement also measure
 """
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,12 +46,17 @@ class SharedRate:
 
 
 def pace(seconds: float = 0.5, *, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return the speed of this core over the next `seconds`: 1 is `STEPS` in `STEPS_S`, less is slower."""
-    begun, rounds = clock(), 0
-    while (took := clock() - begun) < seconds or not rounds:
+    """Return the speed of this core over the next `seconds`: 1 is `STEPS` in `STEPS_S`, less is slower.
+
+    The median of many rounds: a host that stops this machine for a second says nothing about the seconds beside it.
+    """
+    begun = now = clock()
+    took: list[float] = []
+    while now - begun < seconds or not took:
         _work()
-        rounds += 1
-    return rounds * STEPS_S / took
+        before, now = now, clock()
+        took.append(now - before)
+    return STEPS_S / statistics.median(took)
 
 
 def pace_of(cpu: int, seconds: float = 0.5) -> float:

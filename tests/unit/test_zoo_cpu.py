@@ -80,9 +80,11 @@ def test_only_ceilings_of_the_cpu_follow_the_pace() -> None:
     assert pace.paced(None, 1.0, 0.5) is None
 
 
-def test_the_pace_is_work_over_time() -> None:
-    """One round takes two reference times by this clock."""
-    assert pace.pace(0.0, clock=iter([0.0, 0.0, 2 * pace.STEPS_S]).__next__) == pytest.approx(0.5)
+def test_the_pace_is_work_over_time_and_a_pause_is_none_of_it() -> None:
+    """Three rounds by this clock: two of twice the reference time, and one in which the machine stood still."""
+    ends = iter([0.0, 2 * pace.STEPS_S, 5.0, 5.0 + 2 * pace.STEPS_S])
+
+    assert pace.pace(5.0001, clock=ends.__next__) == pytest.approx(0.5)
 
 
 def test_the_pace_of_a_cpu_leaves_this_thread_where_it_was() -> None:
