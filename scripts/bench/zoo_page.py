@@ -71,7 +71,7 @@ def missing(rows: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> list[st
     total = sum(made.values())
     lines = [f"{total} of {ROUNDS * len(cases)} runs are in: {len(made)} of {len(cases)} cases.", ""]
     lines += [f"- Not run here: {name}: {why}" for name, why in sorted(reasons.items())]
-    lines += [f"- Left out, the label does not stand: {name}: {why}" for name, why in sorted(out.items())]
+    lines += [f"- Left out: {name}: {why}" for name, why in sorted(out.items())]
     lines += [f"- Not run yet: {', '.join(never)}"] if never else []
     lines += [f"- Run less than {ROUNDS} times: {', '.join(fewer)}"] if fewer else []
     return [*lines, ""]

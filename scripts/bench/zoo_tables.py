@@ -38,7 +38,8 @@ def shown(found: Share) -> str:
     low, high = found.ci_cases
     if found.share is None:
         return "n/a"
-    return f"{percent(found.share)} ({found.hits} of {found.runs}; {low:.0%} to {high:.0%})".replace("%)", " %)")
+    between = f"{low:.0%} to {high:.0%}".replace("%", " %")
+    return f"{percent(found.share)} ({found.hits} of {found.runs}; {between})"
 
 
 def said(result: Result) -> str:

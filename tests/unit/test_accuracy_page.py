@@ -95,7 +95,7 @@ def test_what_is_missing_is_told(bench: SimpleNamespace, monkeypatch: pytest.Mon
         "1 of 9 runs are in: 1 of 3 cases.",
         "",
         "- Not run here: disk: needs cgroup-blkio",
-        "- Left out, the label does not stand: orders: cured is no faster",
+        "- Left out: orders: cured is no faster",
         "- Not run yet: carts",
         "- Run less than 3 times: orders (1)",
         "",
