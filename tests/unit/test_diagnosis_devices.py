@@ -341,3 +341,15 @@ def test_a_queue_that_overflows_before_the_slots_are_full_binds_first(overflows:
     )  # fmt: skip
 
     assert answer(found) == ("pool", cause)
+
+
+def test_pools_that_are_full_in_turn_bind_together() -> None:
+    """Two routes take turns: each pool is half in use on average, yet requests wait 250 ms of 400 for one of them."""
+    found = two(
+        low={"server_pools": {"http": pool(5, 0.2, 0, 50.0), "threadpool": pool(8, 0.3, 0, 60.0)}},
+        server_pools={"http": pool(5, 2.6, 15, 52.0, 150.0), "threadpool": pool(8, 4.2, 10, 62.0, 100.0)},
+    )  # fmt: skip
+
+    verdict = judge(found)
+
+    assert (verdict.cause, verdict.co_bottlenecks, verdict.status) == ("http-pool", ["threadpool"], "ambiguous")

@@ -93,6 +93,8 @@ class Candidate:
     conflicts: tuple[str, ...] = ()
     place: AwaitPlace | None = None
     """Where the app awaits it, when that decided."""
+    also: tuple[str, ...] = ()
+    """Rows of the ledger that bind as well, as the rule itself found."""
     deciding: tuple[Bound, ...] = ()
     """The signals that it rests on, with their thresholds."""
 

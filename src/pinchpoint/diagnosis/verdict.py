@@ -6,7 +6,7 @@ from pinchpoint.diagnosis.awaited import awaited, main_place, piled_up, told
 from pinchpoint.diagnosis.confidence import Ingredients, probability, score
 from pinchpoint.diagnosis.exhaustion import memory
 from pinchpoint.diagnosis.facts import Candidate, Facts
-from pinchpoint.diagnosis.fallback import latency_bound
+from pinchpoint.diagnosis.fallback import full_at_times, latency_bound
 from pinchpoint.diagnosis.location import at, locate
 from pinchpoint.diagnosis.nothing import abstain, blind, generator_bound, limit_evidence, not_saturated
 from pinchpoint.diagnosis.rules import BETWEEN, RULES
@@ -135,7 +135,7 @@ def _saturated(facts: Facts) -> Verdict:
         candidate = _bound_in(facts, step) if enough_seen(step) else None
         if candidate is not None:
             return _decided(facts, candidate, step, asked)
-    candidate = latency_bound(facts) or awaited(facts)
+    candidate = full_at_times(facts) or latency_bound(facts) or awaited(facts)
     if candidate is not None and facts.ladder.limit is not None:
         return _decided(facts, candidate, facts.ladder.limit, asked=1)
     return _nameless(facts)
@@ -173,7 +173,7 @@ def _decided(facts: Facts, candidate: Candidate, step: Step, asked: int) -> Verd
     row = facts.resource(candidate.resource) if candidate.resource else None
     ceiling = _binding_ceiling(facts, row)
     wall = facts.next_wall(no_walls(facts, candidate), ceiling, TIE)
-    tied = [] if candidate.class_ == "memory" else ties(facts, candidate, ceiling, step)
+    tied = [] if candidate.class_ == "memory" else [*candidate.also, *ties(facts, candidate, ceiling, step)]
     bounds = [] if candidate.class_ == "memory" else moves.by_step(facts, _bound_in)
     found = _ingredients(facts, candidate, row, wall, asked, tied, bounds)
     value = score(found)
