@@ -8,7 +8,7 @@ all the time they hold it: then both are the same thing seen twice.
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.readings import evidence, hold_of, per_request_ms, uses_of
-from pinchpoint.diagnosis.saturation import loop_threads, narrowest, pool_full, same_pool
+from pinchpoint.diagnosis.saturation import LOOP_SATURATED, loop_threads, narrowest, pool_full, same_pool
 from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence, Resource
 
@@ -39,7 +39,8 @@ def ties(facts: Facts, candidate: Candidate, ceiling: float | None, step: Step) 
 
 
 def _binds_too(facts: Facts, candidate: Candidate, row: Resource, ceiling: float) -> bool:
-    if row.resource == candidate.resource or row.ceiling_rps is None or (row.utilisation or 0.0) < FULL:
+    full = LOOP_SATURATED if row.resource == "loop" else FULL
+    if row.resource == candidate.resource or row.ceiling_rps is None or (row.utilisation or 0.0) < full:
         return False
     if {row.resource, candidate.resource} <= COMPUTES or row.resource not in {*KEY_OF_ROW, *COMPUTES}:
         return False
