@@ -49,7 +49,8 @@ def _exhausted(facts: Facts, killed: float, pressure: float) -> Candidate:
     )
     if facts.leak is not None:
         found.append(_growth_evidence(facts))
-    cause = "leak" if facts.leak is not None else "limit"
+    # A slow leak is no reason for a kill today: then requests in progress need more than there is.
+    cause = "leak" if facts.leak is not None and facts.leak.binds else "limit"
     summary = "Memory binds: it ran out during the run and the kernel killed the app."
     kills = above("the number of processes killed for want of memory", killed, 1.0, "kills")
     return Candidate("memory", cause, summary, "memory", (), found, 1.0, agrees=True, deciding=(kills,))
