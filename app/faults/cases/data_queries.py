@@ -1,11 +1,12 @@
 """Statements that cost a core: scans that no index serves, and too many statements.
 
-Slopes and constants of the formulas are the cost of a request's scans and of all else, fitted to three severities in a
-closed loop. Tables are kept small, and grow in what a row costs rather than in bytes: scans of tables beyond a core's
-own cache were found to cost up to twice as much from one minute to the next.
+Slopes and constants of the formulas are the CPU time of a request's scans and of all else at pace 1, application and
+database together, fitted to three severities in a closed loop. Tables are kept small, as scans of tables that no core's
+own cache holds were found to cost up to twice as much from one minute to the next.
 """
 
 from ..case import Case, Label
+from ..pace import CpuRate
 
 _SERVING = "pinchpoint.app.faults.serving"
 _SLOW_QUERY = (Label("io", "slow-query"),)
@@ -17,9 +18,9 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_SLOW_QUERY,
         binds="the core: SQLite walks all rows of a table in the worker for each request",
-        formula="1 / (9.7 ms * severity + 0.8 ms)",
-        ceiling_rps=lambda severity: 1 / (0.00970 * severity + 0.00080),
-        second_rps=lambda _severity: 1600,
+        formula="pace / (8.7 ms * severity + 1.7 ms)",
+        ceiling_rps=CpuRate(8.7, 1.7),
+        second_rps=CpuRate(0.0, 0.62),
         second_binds="the core: Python that opens a connection for each request",
         severities=(1.0, 2.0, 3.0),
         target=(f"{_SERVING}.databases_plays:app",),
@@ -33,9 +34,9 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_SLOW_QUERY,
         binds="the core: SQLite walks all rows of a table in the worker for each request",
-        formula="1 / (9.2 ms * severity + 0.8 ms)",
-        ceiling_rps=lambda severity: 1 / (0.0092 * severity + 0.0008),
-        second_rps=lambda _severity: 3000,
+        formula="pace / (6.5 ms * severity + 0.9 ms)",
+        ceiling_rps=CpuRate(6.5, 0.9),
+        second_rps=CpuRate(0.0, 0.3),
         second_binds="the core: FastAPI's Python",
         severities=(1.0, 2.0, 3.0),
         target=(f"{_SERVING}.databases_tickets:app",),
@@ -50,9 +51,9 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_SLOW_QUERY,
         binds="the core: PostgreSQL walks all bids for each of 16 * severity things, behind a pool of 30",
-        formula="1 / (5.3 ms * severity + 1.2 ms)",
-        ceiling_rps=lambda severity: 1 / (0.00530 * severity + 0.00120),
-        second_rps=lambda _severity: 1300,
+        formula="pace / (4.0 ms * severity + 1.5 ms)",
+        ceiling_rps=CpuRate(4.0, 1.5),
+        second_rps=CpuRate(0.0, 0.74),
         second_binds="the core: asyncpg's and the server's work for one page",
         severities=(1.0, 2.0, 3.0),
         target=(f"{_SERVING}.databases_listings:app",),
@@ -66,9 +67,9 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_SLOW_QUERY,
         binds="the core: PostgreSQL computes the week of each row of a table, behind a pool of 40",
-        formula="1 / (10.5 ms * severity + 4.0 ms)",
-        ceiling_rps=lambda severity: 1 / (0.0105 * severity + 0.0040),
-        second_rps=lambda severity: 1 / (0.0024 + 0.001 * severity),
+        formula="pace / (8.2 ms * severity + 0.8 ms)",
+        ceiling_rps=CpuRate(8.2, 0.8),
+        second_rps=CpuRate(0.7, 1.6),
         second_binds="the core: SQLAlchemy's Python, and a week's rows in PostgreSQL",
         severities=(1.0, 2.0, 3.0),
         target=(f"{_SERVING}.databases_shifts:app",),
@@ -83,9 +84,9 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=(Label("cpu", "python-code"),),
         binds="the core: the ORM's and the driver's Python around 30 * severity statements per request, each cheap",
-        formula="1 / (8.6 ms * severity + 0.4 ms)",
-        ceiling_rps=lambda severity: 1 / (0.0086 * severity + 0.0004),
-        second_rps=lambda severity: 1 / (0.0013 + 0.0013 * severity),
+        formula="pace / (8.5 ms * severity + 0.3 ms)",
+        ceiling_rps=CpuRate(8.5, 0.3),
+        second_rps=CpuRate(1.5, 1.0),
         second_binds="the core: the ORM's Python for as many objects",
         severities=(1.0, 2.0, 3.0),
         target=(f"{_SERVING}.databases_albums:app",),
@@ -99,9 +100,9 @@ CASES: tuple[Case, ...] = (
         kind="single",
         labels=_SLOW_QUERY,
         binds="the core: PostgreSQL answers 30 * severity statements per request, each a small scan",
-        formula="1 / (8 ms * severity + 2 ms)",
-        ceiling_rps=lambda severity: 1 / (0.008 * severity + 0.002),
-        second_rps=lambda severity: 1 / (0.0006 + 0.0004 * severity),
+        formula="pace / (8.6 ms * severity + 2.4 ms)",
+        ceiling_rps=CpuRate(8.6, 2.4),
+        second_rps=CpuRate(0.1, 0.9),
         second_binds="the core, shared by psycopg's Python and the server",
         severities=(1.0, 2.0, 3.0),
         target=(f"{_SERVING}.databases_invoices:app",),

@@ -5,6 +5,7 @@ closed loop of 32 connections measures it.
 """
 
 from ..case import Case, Companion, Label
+from ..pace import CpuRate
 
 _SERVING = "pinchpoint.app.faults.serving"
 _DB_POOL = (Label("pool", "db-pool"),)
@@ -119,7 +120,7 @@ _IDLE_IN_TRANSACTION = (
         binds="five connections (three and two overflow), idle in transaction while a partner answers over HTTP",
         formula="5 / (45 ms * severity + 9 ms)",
         ceiling_rps=lambda severity: 5 / (0.045 * severity + 0.009),
-        second_rps=lambda _severity: 200,
+        second_rps=CpuRate(0.0, 5.0),
         second_binds="the core: SQLAlchemy's and httpx's Python",
         target=(f"{_SERVING}.databases_checkout:app",),
         load=("--get", "/orders/7/quote"),
