@@ -79,7 +79,9 @@ def _neighbour(server: ServerFigures) -> tuple[str, Evidence] | None:
     who = "the loop"
     if server.has_loop is False:
         # Threads of one worker wait for each other as well: only what others used can have been taken from them.
-        running, waiting, who = server.cpu_cores, _least(server.runq_cores, server.rival_cpu_cores), "the app"
+        waited, rivals = server.runq_cores, server.rival_cpu_cores
+        known = waited is not None and rivals is not None
+        running, waiting, who = server.cpu_cores, min(waited or 0.0, rivals or 0.0) if known else None, "the app"
     if not running or waiting is None or foreign is None:
         return None
     if server.rival_cpu_cores is not None:
@@ -205,10 +207,6 @@ def _shared_evidence(server: ServerFigures) -> list[Evidence]:
         text = f"{waits:.0%} of the threads that are up to something wait for the GIL"
         found.append(Evidence(text, "threads.gil", waits, "share", None))
     return found
-
-
-def _least(*values: float | None) -> float | None:
-    return min((value for value in values if value is not None), default=None)
 
 
 def _threads_compute(facts: Facts) -> bool:
