@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, HTTPException
 
 from .settings import cured, severity
 
-HASHER = PasswordHasher(time_cost=round(2 * severity()), memory_cost=7 * 1024, parallelism=1)
+HASHER = PasswordHasher(time_cost=round(14 * severity()), memory_cost=1024, parallelism=1)
 _PASSWORD = "correct horse"  # noqa: S105 - an example has to know one
 _HASH = HASHER.hash(_PASSWORD)
 _TOKEN = sha256(_PASSWORD.encode()).digest()

@@ -9,16 +9,18 @@ from starlette.routing import Route
 
 MINUTES_A_DAY = 24 * 60
 DAYS = int(os.environ.get("TIMETABLE_DAYS", "1"))
-DEPARTURES = [(7 * i % MINUTES_A_DAY, f"line {i % 23}", f"stop {i * 11 % 211}") for i in range(40_000 * DAYS)]
+LINES = [f"line {number}" for number in range(23)]
+STOPS = [f"stop {number}" for number in range(211)]
+DEPARTURES = [(7 * i % MINUTES_A_DAY, LINES[i % 23], STOPS[i * 11 % 211]) for i in range(70_000)]
 
 
 def next_departures(stop: str, after: int, count: int) -> list[dict[str, object]]:
-    """Return the next departures from a stop; the day is a ring."""
+    """Return the next departures from a stop; a day is a ring."""
     found = []
-    for minute, line, place in DEPARTURES:
-        wait = (minute - after) % MINUTES_A_DAY
-        if place == stop:
-            found.append((wait, line))
+    for day in range(DAYS):
+        for minute, line, place in DEPARTURES:
+            if place == stop:
+                found.append(((minute - after) % MINUTES_A_DAY + day * MINUTES_A_DAY, line))
     return [{"line": line, "in_minutes": wait} for wait, line in sorted(found)[:count]]
 
 
