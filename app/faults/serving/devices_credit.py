@@ -18,7 +18,8 @@ def score_of(customer: int) -> int:
     answer = agency.get(f"{AGENCY}/scores/{customer}", timeout=30)
     if not answer.ok:
         raise HTTPException(502, "the agency does not answer")
-    return round(answer.json()["rate"] * 500)
+    rate: float = answer.json()["rate"]
+    return round(rate * 500)
 
 
 @app.get("/customers/{customer}/limit")
