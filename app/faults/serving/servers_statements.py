@@ -1,6 +1,6 @@
-"""Account statements: a Flask app in which every tenth statement is a long one."""
+"""Account statements: a Flask app in which one statement in ten is a long one."""
 
-import itertools
+import secrets
 import time
 
 from flask import Flask, jsonify
@@ -10,15 +10,14 @@ from .settings import severity
 
 SHORT_S = 0.002 * severity()
 LONG_S = 0.04 * severity()
-EVERY = 10
+ONE_IN = 10
 
 app = Flask("statements")
-asked = itertools.count(1)
 
 
 def pages() -> int:
     """Wait for the archive; return the pages it sent."""
-    long = next(asked) % EVERY == 0
+    long = secrets.randbelow(ONE_IN) == 0
     time.sleep(LONG_S if long else SHORT_S)
     return 20 if long else 1
 
