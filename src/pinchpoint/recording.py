@@ -1,6 +1,7 @@
 """Read and write a run folder: append-only lines, so that a run killed at any moment can be read to its last line."""
 
 import contextlib
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -159,6 +160,19 @@ class Recording:
     """Of a long recording, whose `samples` are thinned out (`thinning`): the times of all that there were."""
 
 
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Hold Python's cycle collector off: it would walk a growing million of new mappings, none of them in a cycle."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_no_collector()
 def load_recording(folder: Path) -> Recording:
     """Load the signals of a run folder, whole or cut short. Rows of another shape than `rows` says are left out.
 

@@ -24,7 +24,7 @@ WHOLE_BYTES = 48_000_000
 SPANS = 1000
 """A row of each span of the recording is kept, whatever its length: a plot has no more columns (`report.series`)."""
 
-PSS_SPANS = 200
+PSS_SPANS = 100
 """PSS is carried into a row of each of so many: it is in rows of its own, and looking for them is what takes time."""
 
 SHORTEST_SPAN_S = 0.5
