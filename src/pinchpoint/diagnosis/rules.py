@@ -5,7 +5,7 @@ The order in `RULES` is the nesting order, deepest first: a pool full because it
 
 from collections.abc import Callable
 
-from pinchpoint.diagnosis.bounds import above
+from pinchpoint.diagnosis.bounds import Bound, above
 from pinchpoint.diagnosis.cpu_causes import THREADS_SHARE, cpu_cause, gil_full
 from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database, row_lock
 from pinchpoint.diagnosis.device_rules import disk, network
@@ -175,17 +175,25 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
     )
     names = ("loop", "cpu", "db-pool", "threadpool", "db", *FRONT)
     resource = "loop" if (loop_full or locked) and facts.resource("loop") is not None else "cpu"
-    decides = []
-    if cores_full and not throttled:
-        decides.append(above("CPU running or runnable", use, CPU_SATURATED))
-    if throttled:
-        decides.append(above("the share of quota periods that stopped it", server.throttled_share, ALWAYS_THROTTLED))
-    if loop_full or locked:
-        decides.append(above("the busiest event loop's busy share", loop, LOOP_SATURATED))
     return Candidate(
         "cpu", cause, f"CPU binds: {where}{spent}.", resource, names, found, strength, agrees=True,
-        deciding=tuple(decides),
+        deciding=_cpu_bounds(
+            server, use if cores_full and not throttled else None, loop if loop_full or locked else None
+        ),
     )  # fmt: skip
+
+
+def _cpu_bounds(server: ServerFigures, use: float | None, loop: float | None) -> tuple[Bound, ...]:
+    """Return the thresholds that were passed: of the cores, the loop and the quota, those that decided."""
+    throttled = server.throttled_share
+    bounds = [
+        above("CPU running or runnable", use, CPU_SATURATED) if use is not None else None,
+        above("the busiest event loop's busy share", loop, LOOP_SATURATED) if loop is not None else None,
+        above("the share of quota periods that stopped it", throttled, ALWAYS_THROTTLED)
+        if (throttled or 0.0) >= ALWAYS_THROTTLED
+        else None,
+    ]
+    return tuple(bound for bound in bounds if bound is not None)
 
 
 ALWAYS_THROTTLED = 0.5
