@@ -87,7 +87,7 @@ if [[ $# -gt 0 ]]; then
     .venv/bin/pytest -q "$@"
 else
     step "unit tests of the checkout itself"
-    .venv/bin/pytest -q -m sources tests/unit
+    .venv/bin/pytest -q -n 2 -m sources tests/unit
     # Long ones first, and most of them wait more than they work: four at a time on two cores.
     step "integration and end-to-end tests"
     .venv/bin/pytest -q -n 4 --dist worksteal -m "not alone" tests/e2e tests/integration
