@@ -73,6 +73,7 @@ CASES: tuple[Case, ...] = (
         severities=(1.0, 1.3, 1.6),
         target=(f"{SERVING}.pools_tickets:app",),
         load=rising(25, "/tickets/7"),
+        connections=24,
         database="sqlite",
         flavour="sync",
     ),
