@@ -28,7 +28,11 @@ LEVEL_1 |= {"pinchpoint.shapes", "pinchpoint.thinning"}
 LEVEL_1 |= {"pinchpoint.accuracy", "pinchpoint.calibration"}
 LEVEL_1 |= {"pinchpoint.links", "pinchpoint.wire", "pinchpoint.credentials", "pinchpoint.offsets"}
 PARTS = {"stress", "monitoring", "profiles", "diagnosis", "report"}
-LOCUST_USERS = ("pinchpoint.stress.plugin", "pinchpoint.stress.client_costs", "pinchpoint.stress.scenarios.")
+LOCUST_USERS: tuple[str, ...] = (
+    "pinchpoint.stress.plugin",
+    "pinchpoint.stress.client_costs",
+    "pinchpoint.stress.scenarios.",
+)
 LOCUST_USERS += tuple(f"pinchpoint.app.faults.serving.generators_{name}" for name in ("signed", "scanned", "checked"))
 """Importing locust replaces sockets, sleep and threads in the importing process."""
 

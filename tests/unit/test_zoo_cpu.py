@@ -1,6 +1,7 @@
 """The CPU cases of the zoo: what they state, that the work is a count and that a cure leaves it out."""
 
 import importlib
+import os
 import struct
 from types import ModuleType
 
@@ -89,10 +90,10 @@ def test_the_pace_is_work_over_time_and_a_pause_is_none_of_it() -> None:
 
 def test_the_pace_of_a_cpu_leaves_this_thread_where_it_was() -> None:
     """Pinning is for the measurement only."""
-    allowed = pace.os.sched_getaffinity(0)
+    allowed = os.sched_getaffinity(0)
 
     assert pace.pace_of(min(allowed), 0.001) > 0
-    assert pace.os.sched_getaffinity(0) == allowed
+    assert os.sched_getaffinity(0) == allowed
 
 
 def test_packing_needs_as_many_boxes_as_a_first_fit_does(monkeypatch: pytest.MonkeyPatch) -> None:
