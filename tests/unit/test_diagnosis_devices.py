@@ -218,6 +218,10 @@ def test_a_pool_that_would_bind_next_to_nothing_later_is_a_co_bottleneck() -> No
     verdict = judge(found)
 
     assert {verdict.cause, *verdict.co_bottlenecks} == {"http-pool", "db-pool"}
+    (other,) = verdict.co_bottlenecks
+    gains = [one.expected_gain for one in verdict.advice if one.expected_gain is not None]
+    assert gains
+    assert all(gain.endswith(f"only together with more of {other}, which binds too") for gain in gains)
 
 
 def test_a_pool_full_of_requests_that_compute_is_a_symptom_and_no_tie() -> None:

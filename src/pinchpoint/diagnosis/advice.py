@@ -1,6 +1,8 @@
 """What to change, by how much, and what it should bring: never more than the next wall allows."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.remedies import REMEDIES
@@ -33,10 +35,24 @@ WORTH_A_WORKER = 0.5
 """Idle cores from which a further worker has room."""
 
 
-def advise(facts: Facts, candidate: Candidate | None, ceiling: float | None, wall: Resource | None) -> list[Advice]:
-    """Return advice for the verdict, most effective first."""
+def advise(
+    facts: Facts, candidate: Candidate | None, ceiling: float | None, wall: Resource | None, tied: Sequence[str] = ()
+) -> list[Advice]:
+    """Return advice for the verdict, most effective first; `tied` names what binds at the same rate."""
     if candidate is None:
         return _without_bottleneck(facts, wall)
+    return [_with(tied, one) for one in _cures(facts, candidate, ceiling, wall)]
+
+
+def _with(tied: Sequence[str], one: Advice) -> Advice:
+    """Promise a gain only together with what binds as well: by itself, either leaves the other in the way."""
+    if not tied or one.expected_gain is None:
+        return one
+    names = " and ".join(tied)
+    return replace(one, expected_gain=f"{one.expected_gain}, but only together with more of {names}, which binds too")
+
+
+def _cures(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resource | None) -> list[Advice]:
     told = list(REMEDIES.get(candidate.cause, ()))
     if told and candidate.class_ != "cpu":
         return told

@@ -194,7 +194,7 @@ def _decided(facts: Facts, candidate: Candidate, step: Step, asked: int) -> Verd
             *moves.told(bounds),
             *limit_evidence(facts, step),
         ],
-        advice=advise(facts, candidate, ceiling, wall),
+        advice=advise(facts, candidate, ceiling, wall, tied),
         would_flip_if=_flips(facts, candidate),
         by_step=bounds,
         score=value,
