@@ -12,6 +12,8 @@ import pytest
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: Ctrl-C could not be tested there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup with SIGHUP, and a run that was told to outlive its terminal rightly does.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTLE_S = 3.0
