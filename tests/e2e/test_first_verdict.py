@@ -51,11 +51,9 @@ def test_the_reference_app_is_pressed_to_its_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    ("fault", "verdict"), [("db-pool", ("pool", "db-pool")), ("sync-call", ("blocking", "sync-call"))]
-)
+@pytest.mark.parametrize(("fault", "verdict"), [("db-pool", ("pool", "db-pool"))])
 def test_a_fault_is_named_from_its_signals(tmp_path: Path, fault: str, verdict: tuple[str, str]) -> None:
-    """The label lies in a file of its own, and no signal file holds the fault's name."""
+    """The label lies in a file of its own, and no signal file holds the fault's name (test_selftest has another)."""
     code, report, said = pinchpoint(tmp_path, "run", "--budget", "26s", "--no-profile", "--fault", fault)
 
     assert code == 0, said
