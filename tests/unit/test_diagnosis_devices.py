@@ -132,13 +132,26 @@ def test_a_kill_for_want_of_memory_binds_whatever_else_is_full() -> None:
     assert answer(two(server_loop_busy=0.99, server_cpu_cores=1.0, more={"oom_kills": 1.0})) == ("memory", "limit")
 
 
-def deadlock(goodput: float) -> Facts:
+def test_faults_that_were_not_counted_are_not_told_as_none() -> None:
+    """Swap alone says why; nothing is said of pages read back."""
+    verdict = judge(two(server_psi={"memory_some": 0.4}, server_swap_pages_per_s=900.0, server_major_faults_per_s=None))
+
+    assert verdict.cause == "swap"
+    assert "proc.major_faults" not in [one.signal for one in verdict.evidence]
+
+
+def deadlock(goodput: float, db_active: float | None = 0.0) -> Facts:
     """Return all tokens and connections taken, and no statement in progress."""
     return two(
         goodput=goodput, client_empty_seconds=2,
         server_pools={"threadpool": pool(40, 40, 60, 30_000.0, 900.0), "db": pool(5, 5, 40, 30_000.0, 900.0)},
-        server_db_active=0.0, server_db_embedded=False,
+        server_db_active=db_active, server_db_embedded=False,
     )  # fmt: skip
+
+
+def test_statements_that_nobody_counts_prove_no_deadlock() -> None:
+    """A driver that the probe does not see may be at work in every connection."""
+    assert answer(deadlock(0.0, None))[1] != "token-pool-deadlock"
 
 
 def test_everything_taken_and_nobody_at_work_is_a_deadlock() -> None:
@@ -187,6 +200,20 @@ def test_half_a_core_left_over_is_room_for_a_worker(generator: float, cause: str
     )
 
     assert answer(found) == ("cpu", cause)
+
+
+def test_cores_that_nobody_measured_are_not_idle() -> None:
+    """Without a figure of what others use, there may be no room for a worker."""
+    found = two(
+        cores=2.0,
+        server_loop_busy=0.99,
+        server_cpu_cores=1.0,
+        server_loop_cpu_cores=0.99,
+        server_rival_cpu_cores=None,
+        server_foreign_cpu_cores=None,
+    )
+
+    assert answer(found)[1] != "too-few-workers"
 
 
 def one_gil(slots: int, gil: float) -> Verdict:

@@ -146,8 +146,10 @@ def _idle_cores(facts: Facts, step: Step) -> float | None:
     own = max(server.cpu_cores, float(loop_threads(server)) if _full(server) else 0.0)
     beside = server.rival_cpu_cores
     if beside is None:
-        generator = 0.0 if facts.machine.apart else step.client.cpu_share or 0.0
-        beside = (server.foreign_cpu_cores or 0.0) + generator
+        generator = 0.0 if facts.machine.apart else step.client.cpu_share
+        if generator is None or server.foreign_cpu_cores is None:
+            return None  # what nobody measured is not idle
+        beside = server.foreign_cpu_cores + generator
     return facts.cores - own - beside
 
 

@@ -96,8 +96,10 @@ def reclaim(facts: Facts, step: Step) -> Candidate | None:
     cause = "swap" if swaps or not limited else "limit"
     found = [
         evidence(f"somebody waited for memory {stalled:.0%} of the time", "psi.memory_some", stalled, "share", step),
-        evidence(f"{faults:.0f} pages/s were read back from a disk", "proc.major_faults", faults, "faults/s", step),
     ]
+    if server.major_faults_per_s is not None:
+        text = f"{faults:.0f} pages/s were read back from a disk"
+        found.append(evidence(text, "proc.major_faults", faults, "faults/s", step))
     if limited:
         use = f", {server.memory_use:.0%} of it in use" if server.memory_use is not None else ""
         text = f"the control group ran into its memory limit {hits:.0f} times a second{use}"

@@ -45,7 +45,7 @@ def _deadlock(facts: Facts, step: Step) -> Candidate | None:
     if threads is None or share is None or share >= STOPPED or (use is not None and use >= IDLE_CPU):
         return None
     pool = narrowest(server, "db")[1]
-    if pool is not None and pool_full(pool) and (server.db_active or 0.0) < WORKING * (pool.busy or 0.0):
+    if pool is not None and pool_full(pool) and _idle_holders(server, pool):
         found = _evidence(server, threads, pool, share, step)
         summary = (
             f"The threadpool and the connection pool wait for each other: all {threads.size:g} threads and all "
@@ -54,7 +54,8 @@ def _deadlock(facts: Facts, step: Step) -> Candidate | None:
         )
         return _candidate(summary, found, share, server, facts)
     waiting = server.threads_in.get("lock", 0.0)
-    calls = (server.db_active or 0.0) + sum(call.active or 0.0 for call in server.calls)
+    # Calls only excuse here: the threads themselves were seen to wait, whether or not calls are counted.
+    calls = sum(one for one in (server.db_active, *(call.active for call in server.calls)) if one is not None)
     if waiting >= WAITING_THREADS * (threads.busy or 0.0) and calls < 1.0 and pool is None:
         found = _evidence(server, threads, None, share, step)
         summary = (
@@ -63,6 +64,11 @@ def _deadlock(facts: Facts, step: Step) -> Candidate | None:
         )
         return _candidate(summary, found, share, server, facts)
     return None
+
+
+def _idle_holders(server: ServerFigures, pool: PoolFigures) -> bool:
+    """Return True when hardly a connection that is out does anything; not counted is not idle."""
+    return server.db_active is not None and server.db_active < WORKING * (pool.busy or 0.0)
 
 
 def _candidate(summary: str, found: list[Evidence], share: float, server: ServerFigures, facts: Facts) -> Candidate:
@@ -93,6 +99,7 @@ def _evidence(
     if pool is not None:
         text = f"{pool.busy or 0.0:.3g} of {pool.size:g} connections out, {pool.waiting or 0.0:.3g} requests wait"
         found.append(evidence(text, "probe.pool_busy", pool_use(pool), "share", step))
-        text = f"{server.db_active or 0.0:.2g} statements in progress"
+    if pool is not None and server.db_active is not None:
+        text = f"{server.db_active:.2g} statements in progress"
         found.append(evidence(text, "probe.db_active", server.db_active, "calls", step))
     return found
