@@ -11,7 +11,17 @@ from rich.console import Console
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import all_cases
 from pinchpoint.commands import selftest
-from pinchpoint.commands.selftest import SHORT, Outcome, as_json, chosen, conclusion, examine, exit_code, render
+from pinchpoint.commands.selftest import (
+    SHORT,
+    Outcome,
+    as_json,
+    chosen,
+    conclusion,
+    examine,
+    exit_code,
+    make_room,
+    render,
+)
 from pinchpoint.commands.zoo_case import Ended
 from pinchpoint.commands.zoo_packages import _needed
 from pinchpoint.errors import ExitCode, TargetError, UsageError
@@ -155,3 +165,22 @@ def test_the_json_holds_every_case_with_its_figures() -> None:
     assert LOCK.ceiling_rps is not None
     assert first["ceiling_rps"] == LOCK.ceiling_rps(1.0)
     assert (second["judgement"], second["got"], second["seconds"]) == ("skipped", None, None)
+
+
+def test_an_earlier_recording_gives_way_and_a_folder_of_the_users_does_not(tmp_path: Path) -> None:
+    """What is removed is what a selftest made."""
+    (tmp_path / LOCK.name).mkdir()
+    (tmp_path / LOCK.name / "run.json").touch()
+    make_room(tmp_path, [LOCK])
+
+    (tmp_path / LOCK.name / "run.json").rename(tmp_path / LOCK.name / "thesis.txt")
+    with pytest.raises(UsageError, match="is no recording"):
+        make_room(tmp_path, [LOCK])
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """One sentence, with the way out."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UsageError, match=r"--out .*file/x: Not a directory; name a folder"):
+        make_room(tmp_path / "file" / "x", [LOCK])

@@ -23,6 +23,7 @@ from pinchpoint.app.faults.pace import pace_of, paced
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import Ended, prepared, run, unmet
 from pinchpoint.errors import ExitCode, Interrupted, PinchpointError, UsageError
+from pinchpoint.recording import RUN_FILE
 from pinchpoint.report.build import REPORT_JSON
 
 SCHEMA = "pinchpoint.selftest/1"
@@ -140,18 +141,38 @@ def _one(case: Case, folder: Path, make: Run, postgres: str | None) -> Outcome:
     return Outcome(case, severity, report, ended, folder, reason)
 
 
+def make_room(root: Path, cases: Sequence[Case]) -> None:
+    """Make the folder of the recordings; earlier recordings of the same cases give way to the new ones, nothing else.
+
+    Raises:
+        UsageError: it cannot be written to, or something that is no recording is in the way.
+
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        taken = [root / case.name for case in cases if (root / case.name).is_dir()]
+        foreign = [folder for folder in taken if any(folder.iterdir()) and not (folder / RUN_FILE).is_file()]
+    except OSError as error:
+        raise UsageError(f"--out {root}: {error.strerror or error}; name a folder that can be written to") from None
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {root}: not writable; name a folder that can be written to")
+    if foreign:
+        raise UsageError(f"{foreign[0]} is no recording, so it is not replaced; choose another --out")
+
+
 def selftest(names: Sequence[str], budget_s: float, root: Path, talk: Console, postgres: str | None) -> list[Outcome]:
     """Run what is asked for on this machine.
 
     Raises:
-        UsageError: there is no such case.
+        UsageError: there is no such case, or no room for its recording.
         Interrupted: by a signal; nothing is left running.
 
     """
     cases = chosen(names)
 
+    make_room(root, cases)
+
     def make(case: Case, severity: float, folder: Path) -> Ended:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with prepared(case, severity=severity, postgres=postgres) as ready:
             return run(ready, folder, budget_s)
 
