@@ -75,7 +75,7 @@ def _verdict(report: Report) -> list[str]:
         f"- Binds as well: {plain(', '.join(verdict['co_bottlenecks']))}" if verdict["co_bottlenecks"] else None,
         f"- Binds load by load: {plain(moves)}" if moves else None,
         f"- Next wall: {plain(wall)}" if wall else None,
-        f"- Most of a request's time: {plain(_dominant(verdict))}" if verdict["dominant_time"] else None,
+        f"- Longest part inside the server: {plain(_dominant(verdict))}" if verdict["dominant_time"] else None,
     ]
     partial = words.partial_reason(report)
     if partial is not None:
@@ -85,7 +85,7 @@ def _verdict(report: Report) -> list[str]:
 
 def _dominant(verdict: dict[str, Any]) -> str:
     dominant = verdict["dominant_time"]
-    return f"{dominant['part']}, {units.percent(dominant['share'])}"
+    return f"{dominant['part']}, {units.percent(dominant['share'])} of a request's time"
 
 
 def _advice(report: Report) -> list[str]:
