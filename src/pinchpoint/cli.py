@@ -148,10 +148,14 @@ def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
 
     What it is pressed with: `--get /items --get '/search?q=x'`, or `-f locustfile.py`, or a bundled `--scenario`.
     """
+    config: RunConfig = replace(configure(**options), command=ctx.obj)
+    _execute(config, as_json=as_json)
+
+
+def _execute(config: "RunConfig", *, as_json: bool) -> None:
     from pinchpoint.commands.run import execute  # noqa: PLC0415 - `--help` should not load scientific libraries
     from pinchpoint.report.terminal import render_summary  # noqa: PLC0415
 
-    config: RunConfig = replace(configure(**options), command=ctx.obj)
     result = execute(config, talk)
     if result.rebuilt is not None:
         if as_json:
@@ -170,20 +174,11 @@ def soak(
     60 % of the time at the load, 30 % at half of it, 10 % without any: together they tell a leak from a cache.
     """
     from pinchpoint.commands.config import parse_soak  # noqa: PLC0415 - as above
-    from pinchpoint.commands.run import execute  # noqa: PLC0415
-    from pinchpoint.report.terminal import render_summary  # noqa: PLC0415
 
     ask = parse_soak(seconds, rate, share)
     before_s = SOAK_SEARCH_S if rate is None else SOAK_START_S
     config = replace(configure(**options), command=ctx.obj, soak=ask, profile=False, budget_s=ask.seconds + before_s)
-    result = execute(config, talk)
-    if result.rebuilt is not None:
-        if as_json:
-            _show_json(result.rebuilt.report)
-        else:
-            render_summary(result.rebuilt.report, _Result())
-            _wrote(result.rebuilt.paths)
-    _leave(result.exit_code, result.problem)
+    _execute(config, as_json=as_json)
 
 
 def sweep(  # typer passes each option by its name
