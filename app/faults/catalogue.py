@@ -16,7 +16,7 @@ MODULES = (
 TUNED = frozenset(
     {
         "python-loop", "native", "one-worker", "neighbour",
-        "leak", "reclaim",
+        "leak",
         "missing-index-sqlite", "fsync", "downstream", "n-plus-one",
         "db-pool", "idle-in-transaction", "threadpool", "http-pool", "sync-slots", "backlog",
         "sleep", "requests", "log-pipe",
