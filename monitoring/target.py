@@ -67,15 +67,14 @@ class Target:
 
     def refresh(self) -> None:
         """Look for new processes. Known ones stay followed even when their parent is gone."""
-        strays = [pid for pid in self._pages if pid not in self._members]
-        for pid in strays:
-            if alive(pid):
-                self._roots.update(adoptable(pid))
-            elif self._forget is not None and pid not in self._readers:
-                self._forget(pid)
         thorough = self._refreshes % THOROUGH_EVERY == 0
         self._refreshes += 1
         found = find_members([*self._roots, *self._members], {} if thorough else self._members)
+        # Only now: who is below a root has not left it, and its ancestors may be a shell, or another server's too.
+        strays = self._strays(found)
+        if strays:
+            self._roots.update(strays)
+            found = find_members([*found, *strays], found)
         if not found and self._port is not None:
             self._roots.update(root for pid in find_listener(self._port) for root in adoptable(pid))
             found = find_members(self._roots)
@@ -85,6 +84,16 @@ class Target:
                 self._follow(pid)
         self._members = found
         self._assign()
+
+    def _strays(self, found: Mapping[int, Member]) -> set[int]:
+        """Return whose pages show that they serve though they left the tree, with their masters; forget dead pages."""
+        strays: set[int] = set()
+        for pid in self._pages.keys() - found.keys() - self._members.keys():
+            if alive(pid):
+                strays.update(adoptable(pid))
+            elif self._forget is not None and pid not in self._readers:
+                self._forget(pid)
+        return strays
 
     def _follow(self, pid: int) -> None:
         old = self._readers.pop(pid, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -140,3 +142,20 @@ def test_a_page_of_an_unknown_process_asks_for_a_look_at_the_tree() -> None:
 
     assert (target.use_pages(stray), target.use_pages(stray)) == (True, False)
     target.close()
+
+
+def test_a_root_with_a_page_brings_no_ancestor_along() -> None:
+    """Its page is there before the first look at the tree; the shell that started it is not the target's."""
+    words = ["sh", "-c", "sleep 60 & echo $!; wait"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as shell:
+        assert shell.stdout is not None
+        root = int(shell.stdout.readline())
+        target = Target([root], DescriptorBudget())
+        try:
+            target.use_pages({root: Page(root, 0.0, {"loop_tid": 1.0})})
+            target.refresh()
+            rows, _ = target.read(0.0)
+            assert [row["pid"] for row in rows] == [root]
+        finally:
+            target.close()
+            os.killpg(shell.pid, signal.SIGKILL)
