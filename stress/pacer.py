@@ -79,12 +79,18 @@ class Pacer:
         self.segment = 0
         self.end_s = math.inf
         """When the segment in force ends; infinite when there is none."""
-        self.busy = 0
+        self._busy: set[Visit] = set()
+        digest.due_s = self._due_s
         self.on_cut: Callable[[], None] = lambda: None
         """Called when what a segment offered is over, before another id is in force."""
         self.on_unsent: Callable[[list[float]], None] = lambda _: None
         """Called with the arrivals that nobody claimed."""
         self.on_crash: Callable[[Exception], None] = lambda _: None
+
+    @property
+    def busy(self) -> int:
+        """Users within an iteration."""
+        return len(self._busy)
 
     @property
     def starving(self) -> int:
@@ -175,10 +181,14 @@ class Pacer:
         seed = (abs(self._seed), segment.id, segment.part)
         return poisson_marks(seed, segment.rate().total, segment.part, segment.parts)
 
+    def _due_s(self) -> list[float]:
+        """Return when those arrivals were due that are being served and have no answer yet."""
+        return [visit.due_s for visit in self._busy if visit.due_s is not None]
+
     def _release(self, visit: Visit) -> None:
         if visit.busy:
             visit.busy = False
-            self.busy -= 1
+            self._busy.discard(visit)
 
     def _admit(self, visit: Visit) -> bool:
         """Tell whether this user is part of the population; users beyond it rest, nobody is killed mid-request."""
@@ -243,7 +253,7 @@ class Pacer:
         visit.requests = 0
         visit.iterations += 1
         visit.busy = True
-        self.busy += 1
+        self._busy.add(visit)
         self._digest.start(max(0.0, visit.start_s - max(ready_s, visit.free_s)))
 
     def _arm(self) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pinchpoint import histograms
 from pinchpoint.backlog import Backlog, backlog
-from pinchpoint.clientstats import ClientWindow
+from pinchpoint.clientstats import SETUP_PREFIX, ClientWindow, overdue
 
 __all__ = [
     "Backlog",
@@ -40,6 +41,9 @@ GROSS_LATENCY_FACTOR = 3.0
 
 GROSS_EMPTY_S = 2
 """One silent second may be somebody else's."""
+
+SLOW_SHARE = 0.05
+"""What a limit on the 95th percentile lets be slower."""
 
 MIN_FAILURES = 2
 """One failed request among a few dozen says nothing about a 1 % limit; one among none that succeeded does."""
@@ -134,11 +138,32 @@ def _failures(window: ClientWindow, slo: Slo) -> tuple[str, bool] | None:
 
 
 def _slowness(window: ClientWindow, slo: Slo, *, undisturbed: bool) -> tuple[str, bool] | None:
-    if window.latency is None or window.latency.p95 <= slo.p95_ms:
+    if window.latency is None:
         return None
+    if window.latency.p95 <= slo.p95_ms:
+        return _lateness(window, slo)
     text = f"p95 {window.latency.p95:.0f} ms above the limit of {slo.p95_ms:.0f} ms"
     # One second in which everything stood still makes a short step's p95 whatever the server can do.
     return text, undisturbed and window.latency.p95 > slo.p95_ms * GROSS_LATENCY_FACTOR
+
+
+def _lateness(window: ClientWindow, slo: Slo) -> tuple[str, bool] | None:
+    """The 95th percentile with the arrivals that are late already, and unanswered: they will be among the slow."""
+    late = overdue(window.rows, slo.p95_ms)
+    if late < MIN_FAILURES:
+        return None
+    answered = histograms.merge(
+        entry["latency_ok"]
+        for row in window.rows
+        for name, entry in row["names"].items()
+        if not name.startswith(SETUP_PREFIX)
+    )
+    slow = late + (0 if answered is None else histograms.count_above(answered, slo.p95_ms * histograms.US_PER_MS))
+    share = slow / (late + window.figures.ok)
+    if share <= SLOW_SHARE:
+        return None
+    text = f"{share:.0%} of arrivals slower than the limit of {slo.p95_ms:.0f} ms, {late} of them unanswered at the end"
+    return text, False
 
 
 def _most_common(errors: dict[str, int]) -> list[tuple[str, int]]:

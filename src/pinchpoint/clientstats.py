@@ -70,6 +70,19 @@ def client_figures(rows: Iterable[DigestRow], t0_s: float, t1_s: float) -> Clien
     )
 
 
+def overdue(rows: Iterable[DigestRow], limit_ms: float) -> int:
+    """Count the arrivals that have waited for longer than `limit_ms` without an answer when the last of the rows ends.
+
+    They are late already, whatever comes of them; the latency histograms know finished requests only.
+    """
+    last: dict[int, DigestRow] = {}
+    for row in rows:
+        if row["process"] not in last or row["t1_s"] > last[row["process"]]["t1_s"]:
+            last[row["process"]] = row
+    ages = histograms.merge(row.get("unanswered") for row in last.values())
+    return 0 if ages is None else histograms.count_above(ages, limit_ms * histograms.US_PER_MS)
+
+
 def _figures(
     rows: Sequence[DigestRow],
     processes: Sequence[Sequence[DigestRow]],

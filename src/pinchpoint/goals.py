@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pinchpoint import histograms
 from pinchpoint.backlog import Backlog
-from pinchpoint.clientstats import SETUP_PREFIX
+from pinchpoint.clientstats import SETUP_PREFIX, overdue
 from pinchpoint.rows import DigestRow, NameRow
 from pinchpoint.trials import Goal, Trial
 
@@ -100,13 +100,15 @@ def outcome(rows: Sequence[DigestRow], queue: Backlog, limits: Limits) -> Outcom
     if not answered:
         lost = 1.0 if queue.grows else 0.0
         return Outcome(dict.fromkeys(("strict", "slo", "breaking"), lost), 1.0 - lost, queue.scheduled, queue.disturbed)
-    slow = 0
+    slow = late = 0
     if math.isfinite(limits.slow_ms) and ok:
         merged = histograms.merge(entry["latency_ok"] for entry in entries)
         slow = 0 if merged is None else histograms.count_above(merged, limits.slow_ms * histograms.US_PER_MS)
+        # Those of a queue that only grows are lost in it already.
+        late = max(0, overdue(rows, limits.slow_ms) - math.ceil(queue.lost * queue.scheduled))
     kept = 1.0 - queue.lost
     forwarded = kept * (1.0 - failed / answered)
-    in_time = kept * (1.0 - min(1.0, (failed + slow) / answered))
+    in_time = kept * (1.0 - min(1.0, (failed + slow + late) / (answered + late)))
     losses = {"strict": 1.0 - in_time, "slo": 1.0 - in_time, "breaking": 1.0 - forwarded}
     return Outcome(losses, forwarded, queue.scheduled, queue.disturbed, _spared(entries, queue, limits))
 

@@ -65,6 +65,9 @@ class DigestRow(TypedDict):
     fd_limit: NotRequired[int | None]
     loop_busy_s: NotRequired[float | None]
     """Time within the row in which the load process's event loop did not wait for events."""
+    unanswered: NotRequired[str | None]
+    """Ages at `t1_s`, from when they were due, of arrivals whose first request was sent and has no answer yet: HDR of
+    microseconds. None when there are none, and in the users model."""
     names: dict[str, NameRow]
 
 

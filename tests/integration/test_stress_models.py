@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pinchpoint.clientstats import ClientWindow, client_figures
+from pinchpoint.clientstats import ClientWindow, client_figures, overdue
 from pinchpoint.processes import Child, start
 from pinchpoint.rows import DigestRow
 from pinchpoint.stress import curves
@@ -215,14 +215,14 @@ def test_a_curve_is_followed_by_two_processes_together(target: tuple[Child, str]
         assert load.wait_drained(5.0)
         rows = [row for row in load.rows() if row["segment"] == segment]
     assert at_s == begun_s
-    seconds: dict[int, int] = {}
-    for row in rows:
-        second = round(row["t0_s"] - at_s)
-        if second >= curve.seconds:
-            continue  # between the end of the level and our word
-        assert row["t0_s"] - at_s == pytest.approx(second, abs=0.05)
-        seconds[second] = seconds.get(second, 0) + row["scheduled"]
-    assert seconds == {0: 20, 1: 100, 2: 20}
+    level = [row for row in rows if round(row["t0_s"] - at_s) < curve.seconds]  # later: until our word came
+    assert sorted(round(row["t0_s"] - at_s, 1) for row in level) == [0, 0, 1, 1, 2, 2]
+    assert sum(row["scheduled"] for row in level) == 140
+    for row in level:
+        # A row that is cut some milliseconds late holds what became due in them.
+        due = [begun_s + curve.reached_s(k + 0.5) for k in range(row["process"], 140, 2)]
+        least, most = (sum(row["t0_s"] + 0.001 * k < at <= row["t1_s"] - 0.001 * k for at in due) for k in (1, -1))
+        assert least <= row["scheduled"] <= most
 
 
 def test_arrivals_nobody_is_free_for_are_logged_apart(target: tuple[Child, str], tmp_path: Path) -> None:
@@ -236,3 +236,14 @@ def test_arrivals_nobody_is_free_for_are_logged_apart(target: tuple[Child, str],
     assert window.figures.unsent + window.figures.started == window.figures.scheduled == 10
     assert {(row["start_s"], row["done_s"], row["name"]) for row in unsent} == {("", "", "")}
     assert window.figures.failed == 0
+
+
+def test_arrivals_without_an_answer_are_told_with_their_ages(target: tuple[Child, str], tmp_path: Path) -> None:
+    """Due at 0.05, 0.15, ... 0.95 s and answered 0.6 s later: at 1 s six wait, three of them for more than 0.3 s."""
+    with Generator(GeneratorSpec(target[1], tmp_path, get_paths=("/sleep/0.6",), max_users=USERS), start) as load:
+        load.start()
+        _, rows = offer(load, "rate", 1.0, rate_rps=10.0, spacing="even")
+    first = min(row["segment"] for row in rows)
+    kept = [row for row in rows if row["segment"] == first]
+    assert (overdue(kept, 1.0), overdue(kept, 300.0), overdue(kept, 600.0)) == (6, 3, 0)
+    assert overdue(rows, 1.0) == 0

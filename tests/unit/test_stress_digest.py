@@ -66,6 +66,18 @@ def test_requests_in_flight_are_integrated_over_rows() -> None:
     assert (second["inflight"], second["inflight_s"]) == (0, 0.5)
 
 
+def test_a_row_tells_how_long_arrivals_have_waited_for_an_answer() -> None:
+    """Due 0.3 s and 2 s before the row's end; nothing is said where everything was answered."""
+    meter = Meter()
+    digest = meter.digest()
+    meter.now_s = 103.0
+    digest.due_s = lambda: [102.7, 101.0]
+    first = cut(digest)
+    digest.due_s = tuple
+    assert first["unanswered"] == histograms.encode_values([299_999, 2_000_000])
+    assert cut(digest)["unanswered"] is None
+
+
 def test_successes_and_failures_are_kept_apart() -> None:
     """A fast failure must not make successes look fast."""
     digest = Meter().digest()

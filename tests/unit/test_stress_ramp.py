@@ -1,10 +1,14 @@
 """The ramp's decisions, as tables of loads and outcomes."""
 
+from dataclasses import replace
+
 import pytest
 
+from pinchpoint import histograms
 from pinchpoint.clientstats import ClientWindow
+from pinchpoint.goals import Limits, outcome
 from pinchpoint.measures import ClientFigures, Latency
-from pinchpoint.rows import DigestRow
+from pinchpoint.rows import DigestRow, NameRow
 from pinchpoint.stress.ramp import (
     Backlog,
     Judgement,
@@ -79,6 +83,40 @@ def test_each_limit_is_a_breach_of_its_own(figures: ClientWindow, word: str, gro
 
     assert word in "; ".join(judgement.breaches)
     assert judgement.gross is gross
+
+
+def test_arrivals_that_are_late_and_unanswered_count_among_the_slow() -> None:
+    """The histograms know 145 answers within 20 ms; 15 more arrivals wait for a second already: 9 % are slow."""
+    kept = row(10.0, scheduled=160, started=160, inflight=15)
+    kept["unanswered"] = histograms.encode_values([1_100_000] * 15)
+    slow = replace(window(ok=145), rows=(kept,))
+    breached = judge(slow, SLO, CALM)
+    assert breached.breaches == ["9% of arrivals slower than the limit of 500 ms, 15 of them unanswered at the end"]
+    assert not breached.gross
+
+    kept["unanswered"] = histograms.encode_values([1_100_000] * 7 + [400_000] * 8)
+    assert judge(slow, SLO, CALM).passed
+    # A row before the last one says nothing: what waited then has been answered, or waits in the last one too.
+    before = row(9.0, scheduled=0, started=0, inflight=99)
+    before["unanswered"] = histograms.encode_values([900_000] * 99)
+    assert judge(replace(slow, rows=(kept, before)), SLO, CALM).passed
+
+
+def test_late_arrivals_are_lost_to_the_goals_unless_a_growing_queue_has_them_already() -> None:
+    """15 of 160; or 30 of 160, all of which the queue's growth accounts for."""
+    answered: NameRow = {
+        "ok": 145, "failed": 0, "errors": {}, "bytes": 0,
+        "latency_ok": histograms.encode_values([20_000] * 145), "latency_failed": None, "service_ok": None,
+    }  # fmt: skip
+    kept = row(10.0, scheduled=160, started=160, inflight=15)
+    kept["names"] = {"/": answered}
+    kept["unanswered"] = histograms.encode_values([1_100_000] * 15)
+    found = outcome([kept], CALM, Limits(500.0, 0.01))
+    assert found.losses["slo"] == pytest.approx(15 / 160)
+    assert found.losses["breaking"] == 0
+
+    growing = Backlog(scheduled=160, midway=2, end=30, growth=30.0, grown_in=160)
+    assert outcome([kept], growing, Limits(500.0, 0.01)).losses["slo"] == pytest.approx(30 / 160)
 
 
 def test_a_single_failure_among_few_requests_is_no_breach() -> None:
