@@ -99,3 +99,8 @@ class Case:
     """Share of the CPU that is left to the load processes (generator faults)."""
     flavour: str = "async"
     """`async`, `sync` (plain `def` endpoints) or `wsgi`: for the tables."""
+
+    @property
+    def sustained(self) -> bool:
+        """Whether the ceiling is the highest rate without late answers, rather than a plateau that nothing exceeds."""
+        return self.connections == 0

@@ -48,6 +48,7 @@ def stated(case: Case, severity: float, round_: int, pace: float | None = None) 
         "round": round_,
         "labels": [[one.class_, one.cause] for one in case.labels],
         **{name: paced(rate, severity, pace) for name, rate in rates.items()},
+        "sustained": case.sustained,
         "pace": pace,
         "fingerprint": fingerprint(case),
     }

@@ -88,6 +88,8 @@ class Result:
     sustainable_rps: float | None = None
     saturation_rps: float | None = None
     ceiling_rps: float | None = None
+    sustained: bool = False
+    """The ceiling is the rate that can be sustained (answers above it come too late), not one that nothing exceeds."""
     wall_s: float | None = None
     exit_code: int | None = None
     run: str = ""
@@ -111,7 +113,9 @@ class Result:
     @property
     def capacity_rps(self) -> float | None:
         """What is held against the ceiling: see `capacity_errors`."""
-        return self.saturation_rps if self.saturation_rps is not None else self.sustainable_rps
+        if self.sustained or self.saturation_rps is None:
+            return self.sustainable_rps
+        return self.saturation_rps
 
 
 def result_of(row: Mapping[str, Any]) -> Result:
@@ -136,6 +140,7 @@ def result_of(row: Mapping[str, Any]) -> Result:
         sustainable_rps=capacity.get("sustainable_rps"),
         saturation_rps=capacity.get("saturation_rps"),
         ceiling_rps=row.get("ceiling_rps"),
+        sustained=bool(row.get("sustained")),
         wall_s=row.get("wall_s"),
         exit_code=row.get("exit_code"),
         run=str(row.get("run") or ""),
@@ -278,7 +283,8 @@ def capacity_error(result: Result) -> float | None:
 
     The ceiling is a rate that no longer run can exceed, whatever the queue: so it is held against the saturation
     throughput, the plateau of goodput beyond the limit. Where a run saw no plateau, the sustainable rate stands in,
-    which the response-time goal keeps at or below it.
+    which the response-time goal keeps at or below it. A ceiling that is such a goal's own (`Result.sustained`) is held
+    against the sustainable rate only.
     """
     if not result.ceiling_rps:
         return None

@@ -181,6 +181,7 @@ def test_the_plateau_is_held_against_the_ceiling_and_else_the_sustained_rate() -
     known: dict[str, Any] = {"ceiling_rps": 100.0, "sustainable_rps": 80.0}
 
     assert capacity_error(made(POOL, POOL, **known, saturation_rps=105.0)) == pytest.approx(0.05)
+    assert capacity_error(made(POOL, POOL, **known, saturation_rps=105.0, sustained=True)) == pytest.approx(-0.2)
     assert capacity_error(made(POOL, POOL, **known)) == pytest.approx(-0.2)
     assert capacity_error(made(POOL, POOL, ceiling_rps=100.0)) == -1.0
     assert capacity_error(made(POOL, POOL)) is None

@@ -220,7 +220,7 @@ def render(outcomes: Sequence[Outcome], console: Console) -> None:
         table.add_column(head, overflow="fold")
     for one in outcomes:
         facts = _facts(one)
-        limit = facts["saturation_rps"] or facts["sustainable_rps"]
+        limit = (None if one.case.sustained else facts["saturation_rps"]) or facts["sustainable_rps"]
         sure = "" if facts["confidence"] is None else f"{facts['confidence']:.2f}"
         said = one.got or one.reason or "no verdict"
         figures = (units.rate(limit), units.rate(facts["ceiling_rps"]))
