@@ -122,6 +122,8 @@ def test_two_workers_share_one_seed_one_secret_and_one_set_of_counters(tmp_path:
         token = json.loads(server.ask("POST", "/login", login)[1])["access_token"]
         # 20 connections dealt out by the kernel: all at one worker would be a chance of one in 500,000.
         assert {server.ask("GET", "/me", token=token)[0] for _ in range(20)} == {200}
+        # A worker counts a request when its answer is out: one killed before that would take its last count along.
+        wait_until(lambda: count_of(server.ask("GET", "/metrics")[1], "/me") == 20)
 
         victim = min(server.workers())
         os.kill(victim, signal.SIGKILL)

@@ -118,7 +118,7 @@ def healthy(zygotes: dict[str, Zygote]) -> dict[str, tuple[Any, set[str]]]:
             answers, (fields, tables) = server.answers(), server.shown()
             assert [status for status, _ in answers] == [200, 200, 200, 404, 500, 200, 200]
             assert {row["state"] for row in tables["hooks"].values()} == {1}
-            assert "pinchpoint" not in server.log.read_text()
+            assert "pinchpoint" not in server.said()
         found[kind] = answers, fields
     return found
 
@@ -146,7 +146,7 @@ def test_a_hook_that_fails_breaks_no_request(
         assert server.ask("/break", code) == (200, b"broken")
         answers = server.answers()
         left, tables = server.shown()
-        log = server.log.read_text()
+        log = server.said()
 
     expected, fields = healthy[kind]
     assert answers == expected
@@ -222,9 +222,9 @@ def test_a_page_folder_that_vanishes_costs_one_line(tmp_path: Path) -> None:
     with zygote.serving("log") as server:
         wait_for(lambda: server.ask("/"))
         shutil.rmtree(tmp_path / "pages")
-        wait_for(lambda: "pinchpoint" in server.log.read_text())
+        wait_for(lambda: "pinchpoint" in server.said())
         assert [status for status, _ in server.answers()] == [200, 200, 200, 404, 500, 200, 200]
-        log = server.log.read_text()
+        log = server.said()
     zygote.close()
     assert log.count("pinchpoint probe: await profile switched off: FileNotFoundError") == 1
     assert log.count("pinchpoint") == 1

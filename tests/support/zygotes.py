@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import pinchpoint
 from pinchpoint.monitoring.injection import probe_environment
 from pinchpoint.monitoring.pages import PageReader
 
@@ -83,6 +84,13 @@ class Server:
             connection.request("GET" if body is None else "POST", path, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
+
+    def said(self) -> str:
+        """Return what it logged, without the folders of our code: they may be called anything, `pinchpoint` too."""
+        log = self.log.read_text()
+        for folder in {sys.prefix, str(SUPPORT.parents[1]), str(Path(pinchpoint.__file__).parents[1])}:
+            log = log.replace(folder, "")
+        return log
 
     def answers(self) -> list[tuple[int, bytes]]:
         """Return what the app says to all there is to ask."""
