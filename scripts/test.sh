@@ -86,11 +86,11 @@ if [[ $# -gt 0 ]]; then
     step "tests"
     .venv/bin/pytest -q "$@"
 else
-    step "unit tests of the checkout itself"
-    .venv/bin/pytest -q -n 2 -m sources tests/unit
     # Long ones first, and most of them wait more than they work: four at a time on two cores.
-    step "integration and end-to-end tests"
-    .venv/bin/pytest -q -n 4 --dist worksteal -m "not alone" tests/e2e tests/integration
+    step "integration and end-to-end tests, unit tests of the checkout itself"
+    mapfile -t sources < <(grep -lw checkout tests/unit/*.py)
+    .venv/bin/pytest -q -n 4 --dist worksteal -m "not alone and (sources or not unit)" \
+        tests/e2e tests/integration "${sources[@]}"
     await_wheel
     # These look at clocks: nothing else may run.
     step "integration and end-to-end tests that need the machine to themselves"

@@ -67,9 +67,11 @@ def checkout() -> Path:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what looks at the checkout itself, so that it can be run where everything else runs on the wheel."""
+    """Mark what looks at the checkout itself, so that it can be run where the other unit tests run on the wheel."""
     if "checkout" in getattr(item, "fixturenames", ()):
         item.add_marker("sources")
+    if ROOT / "tests" / "unit" in item.path.parents:
+        item.add_marker("unit")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -12,7 +12,6 @@ from pinchpoint.profiles.capture import py_spy_path
 from pinchpoint.recording import load_recording
 from pinchpoint.report.build import validate
 
-pytestmark = pytest.mark.alone
 DEADLINE_S = 110.0
 
 
@@ -29,6 +28,7 @@ def pinchpoint(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_the_reference_app_is_pressed_to_its_limit(tmp_path: Path) -> None:
     """Exit 0, a valid report, a limit that was reached, steps from both sides, and flame graphs at both loads."""
@@ -51,21 +51,20 @@ def test_the_reference_app_is_pressed_to_its_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("fault", "verdict"), [("db-pool", ("pool", "db-pool"))])
-def test_a_fault_is_named_from_its_signals(tmp_path: Path, fault: str, verdict: tuple[str, str]) -> None:
-    """The label lies in a file of its own, and no signal file holds the fault's name (test_selftest has another)."""
-    code, report, said = pinchpoint(tmp_path, "run", "--budget", "26s", "--no-profile", "--fault", fault)
+def test_a_fault_stays_out_of_the_signals(tmp_path: Path) -> None:
+    """The label lies in a file of its own, and no signal file holds the fault's name (verdicts: test_selftest)."""
+    code, _, said = pinchpoint(tmp_path, "run", "--budget", "20s", "--no-profile", "--fault", "db-pool")
 
     assert code == 0, said
-    assert (report["verdict"]["class"], report["verdict"]["cause"]) == verdict, said
     folder = tmp_path / "runs" / "latest"
-    assert json.loads((folder / "label.json").read_text()) == {"fault": fault}
-    assert fault not in json.dumps(load_recording(folder).settings)
+    assert json.loads((folder / "label.json").read_text()) == {"fault": "db-pool"}
+    assert "db-pool" not in json.dumps(load_recording(folder).settings)
     signals = "".join((folder / name).read_text() for name in ("events.jsonl", "server.jsonl", "client-0.jsonl"))
     # The probe calls every app's pool of connections `db-pool NAME`.
-    assert fault not in signals.replace('"db-pool ', "")
+    assert "db-pool" not in signals.replace('"db-pool ', "")
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_the_users_model_presses_with_populations(tmp_path: Path) -> None:
     """Closed load, labelled as such: steps in users, no offered rate."""

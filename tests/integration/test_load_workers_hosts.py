@@ -118,7 +118,13 @@ def test_a_run_goes_on_when_the_network_of_a_load_host_dies(
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert validate(report) == []
     assert report["validity"]["status"] in {"valid", "suspect"}, report["validity"]
-    assert "void" in {event["data"]["phase"] for event in events(tmp_path, "step")}
+    (said,) = [gate["message"] for gate in report["validity"]["gates"] if gate["name"] == "load-workers"]
+    assert "load-1" in said
+    assert "measured again" in said
+    voids = [event["data"]["t_end_s"] for event in events(tmp_path, "step") if event["data"]["phase"] == "void"]
+    assert len(voids) == 1
     assert 80 < report["capacity"]["sustainable_rps"] < 220
     files = sorted((tmp_path / "run").glob(CLIENT_GLOB))
-    assert {row["host"] for file in files for row in read_lines(file)} == set(AHEAD_S)
+    rows = [row for file in files for row in read_lines(file)]
+    assert {row["host"] for row in rows} == set(AHEAD_S)
+    assert {row["host"] for row in rows if row["t0_s"] >= voids[0]} == {"load-2"}
