@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pinchpoint.packs import Pack
+
 _HERE = Path(__file__).resolve().parent
 
 
@@ -13,15 +15,49 @@ class Scenario:
     name: str
     path: Path
     description: str
+    """What a virtual user does."""
+    presses: str
+    """What of an app it puts under load, in words."""
+    pack: Pack | None = None
+    """Parts, targets and presets that come with it; None: just the file."""
+
+
+def _scenario(name: str, description: str, presses: str, pack: Pack | None = None) -> Scenario:
+    return Scenario(name, _HERE / f"{name}.py", description, presses, pack)
 
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        Scenario(
-            name="items",
-            path=_HERE / "items.py",
-            description="log in once, then read the root (1), read an item (3) and create an item (1)",
+        _scenario(
+            "items",
+            "log in once, then read the root (1), read an item (3) and create an item (1)",
+            "reading by key, one small insert; the app's own work per request",
+        ),
+        _scenario(
+            "customers",
+            "create (3), get (4), change (2), delete (1) and list (1) customers, and send invalid ones (1)",
+            "create, read, update and delete on one table, paging, and the refusal of invalid input",
+        ),
+        _scenario(
+            "petstore",
+            "create pets, order pets, create users and log users in, as k6-style scenarios with stages",
+            "inserts with unique keys, orders that refer to rows others write, and the hashing of passwords",
+        ),
+        _scenario(
+            "inventory",
+            "manage products (30), order, pay and ship (50), watch (20), and race for the last pieces (10)",
+            "transactions on rows that everybody wants: stock under contention, bulk writes, aggregates",
+        ),
+        _scenario(
+            "openuser",
+            "check the health, read the root and one's account, list and create agents, register and log in",
+            "cheap reads beside password hashing and writes; sessions",
+        ),
+        _scenario(
+            "fastapi",
+            "read the root (1), read an item by id (3) and create an item (1), with 10, 50, 100 and 200 users",
+            "the steps of users at which latency and errors leave their limits, and what gives way first",
         ),
     )
 }

@@ -19,7 +19,7 @@ LEVEL_0 = {
     "pinchpoint.records",
 }
 LEVEL_0 |= {"pinchpoint.soak_records", "pinchpoint.staged_records"}
-LEVEL_0 |= {"pinchpoint.rows", "pinchpoint.scaling"}
+LEVEL_0 |= {"pinchpoint.rows", "pinchpoint.scaling", "pinchpoint.packs"}
 LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.readiness", "pinchpoint.guard"}
 LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats", "pinchpoint.seconds"}
 LEVEL_0 |= {"pinchpoint.trials"}
