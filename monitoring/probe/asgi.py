@@ -15,7 +15,7 @@ from typing import Any, Callable, Generator
 
 from . import loop
 from .hooks import hook_loaded
-from .routes import CLIENT_ERROR, ROUTES_SEEN, SERVER_ERROR
+from .routes import CLIENT_ERROR, ROUTES_SEEN, SERVER_ERROR, Tally, begin_tally, end_tally
 from .runtime import RUNTIME, Hook, dressed
 from .templates import CALL_KEY, COPIES, ROWS, SCOPE_KEY, row_of
 
@@ -135,9 +135,11 @@ RUNTIME.add(QUEUE_HOOK)
 class Call:
     """One request in progress."""
 
-    __slots__ = ("began", "going", "scope", "send", "status", "streams")
+    __slots__ = ("began", "going", "row", "scope", "send", "status", "streams")
     began: float
     going: bool
+    row: Any
+    """Of its route; not there before it is done."""
     scope: Any
     send: Any
     status: int
@@ -186,6 +188,7 @@ class Call:
                     row = ROWS[id(route), scope["method"], scope["root_path"]]
             except KeyError:
                 row = row_of(scope, status)
+            self.row = row
             REQUESTS.starts -= began
             row.service_s += took
             row.done += 1
@@ -245,6 +248,14 @@ def _stepped(coroutine: Any, weight: int) -> Generator[Any, Any, Any]:
             advance, value = coroutine.throw, error
 
 
+def _counted(call: Call, tally: Tally | None) -> None:
+    """Give the statements of a timed request to its route; one whose app raised before it answered has none."""
+    end_tally(tally)
+    row = getattr(call, "row", None)
+    if tally is not None and row is not None:
+        row.take(tally)
+
+
 def wrap(app: Any) -> Any:  # noqa: C901 - as below
     """Return the ASGI app with its HTTP requests counted; lifespan and websocket pass through.
 
@@ -278,7 +289,11 @@ def wrap(app: Any) -> Any:  # noqa: C901 - as below
         try:
             running = app(scope, receive, call.watched)
             if weight and hasattr(running, "throw"):
-                await _stepped(running, weight)
+                tally = hook.safely(begin_tally)
+                try:
+                    await _stepped(running, weight)
+                finally:
+                    hook.safely(_counted, call, tally)
             else:
                 await running
         except Exception:

@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from . import peers
 from .peers import DATABASE, Peer, _now
+from .routes import TALLY
 
 _SQL_CALLS = ("do_execute", "do_execute_no_params", "do_executemany")
 _SLOW_S = 20e-6
@@ -24,6 +25,7 @@ _NAME = "_pinchpoint_name"
 
 NESTED: "ContextVar[bool]" = ContextVar("pinchpoint_nested", default=False)
 _is_nested, _set_nested = NESTED.get, NESTED.set
+_tally = TALLY.get
 
 PeerOf = Callable[[Any], "Peer | None"]
 """The first argument of a call (a connection, a cursor) -> whom it calls; None: not to be counted."""
@@ -114,6 +116,9 @@ def _end(begun: tuple[Peer, float], failed: bool, calls: int) -> None:
     peer, at = begun
     try:
         peer.leave(at, failed, calls)
+        tally = _tally() if calls else None
+        if tally is not None:
+            tally.statements += 1
     except Exception as error:
         peers.HOOK.fail(error)
 

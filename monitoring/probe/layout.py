@@ -12,7 +12,7 @@ column. Rows are appended and never move. Counters are cumulative since the proc
 import struct
 
 MAGIC = b"PINCHPG\x00"
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<8sIIQQd")
 SEQUENCE_OFFSET = 16
 PAGE_SUFFIX = ".page"
@@ -95,7 +95,8 @@ ROUTES = Table(
     "routes",
     64,
     112,
-    ("done", "responses_4xx", "responses_5xx", "service_s", "service_max_s"),
+    # `db_calls`: database statements of `counted` of the requests, those whose statements were counted.
+    ("done", "responses_4xx", "responses_5xx", "service_s", "service_max_s", "counted", "db_calls"),
     HEADER.size + VALUES.size,
 )
 GATES = Table(

@@ -2,6 +2,9 @@
 
 A framework's own template is used where it can be had; else the path with what looks like an id taken out, so that a
 million items are one row.
+
+Database statements are counted for those requests alone whose handlers are timed (some a second, drawn at random), so
+that the others pay nothing for it: a context variable, which follows tasks, threads and greenlets, leads to the tally.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ import functools
 import math
 import operator
 import re
+from contextvars import ContextVar
 
 from . import feeds
-from .layout import OTHER
+from .layout import OTHER, ROUTES
 from .real import RLock
 from .runtime import RUNTIME, Hook
 from .tables import ROUTE_ROWS
@@ -26,6 +30,9 @@ _PATHS_KEPT = 1024
 _SEGMENTS = 8
 _LONGEST_PATH = 512
 _WINDOW_S = 1.0
+_COLUMNS = len(ROUTES.columns)
+_DATABASES = "db "
+"""How the rows of databases begin in `feeds`."""
 _PLAIN = re.compile(r"[A-Za-z0-9._~@:+-]{1,40}")
 _ID = re.compile(
     r"\d+"  # 42
@@ -58,17 +65,46 @@ def _without_id(segment: str) -> str:
     return "{}" if _PLAIN.fullmatch(segment) is None or _ID.fullmatch(segment) is not None else segment
 
 
+class Tally:
+    """Database statements of one request that is in progress."""
+
+    __slots__ = ("statements",)
+
+    def __init__(self) -> None:
+        self.statements = 0
+
+
+TALLY: "ContextVar[Tally | None]" = ContextVar("pinchpoint_tally", default=None)
+"""The tally of the request on whose behalf this context runs; None: its statements are not counted."""
+
+
+def begin_tally() -> Tally:
+    """Count the statements of the request that begins in this context."""
+    tally = Tally()
+    TALLY.set(tally)
+    return tally
+
+
+def end_tally(tally: Tally | None) -> None:
+    """Count no more here: a server may serve its next request in the same context."""
+    # Not `reset`: a request may end in another context, which raises. What outlives it counts where nobody looks.
+    if TALLY.get() is tally:
+        TALLY.set(None)
+
+
 class RouteRow:
     """Figures of one route."""
 
-    __slots__ = ("_before", "_rolled", "client_errors", "done", "longest", "server_errors", "service_s")
+    __slots__ = (
+        "_before", "_rolled", "client_errors", "counted", "done", "longest", "server_errors", "service_s", "statements",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Start at zero."""
-        self.done = self.client_errors = self.server_errors = 0
+        self.done = self.client_errors = self.server_errors = self.counted = self.statements = 0
         self.service_s = self.longest = self._before = self._rolled = 0.0
 
     def add(self, status: int, seconds: float) -> None:
@@ -83,14 +119,22 @@ class RouteRow:
             else:
                 self.client_errors += 1
 
+    def take(self, tally: Tally) -> None:
+        """Add the statements of one request; unlocked."""
+        self.counted += 1
+        self.statements += tally.statements
+
     def figures(self, at: float) -> list[float]:
         """Return the row of the page; the longest time is that of the last one to two seconds."""
         if feeds.void(feeds.ROUTE):
-            return [math.nan] * 5
+            return [math.nan] * _COLUMNS
         longest = self.longest
         if at - self._rolled >= _WINDOW_S:
             self._before, self._rolled, self.longest = longest, at, 0.0
-        return [self.done, self.client_errors, self.server_errors, self.service_s, max(self._before, longest)]
+        figures = [self.done, self.client_errors, self.server_errors, self.service_s, max(self._before, longest)]
+        # Statements of a hook that has failed stand still while requests go on.
+        unseen = feeds.void(_DATABASES)
+        return [*figures, *([math.nan, math.nan] if unseen else [self.counted, self.statements])]
 
 
 _TOTALS = (
@@ -128,11 +172,15 @@ class Routes:
         """Count a finished request from the one thread that serves (0.3 us). `status` 0: it ended without any."""
         self.row(method, template, path, status).add(status, seconds)
 
-    def count_threadsafe(self, method: str, template: str | None, path: str, status: int, seconds: float) -> None:
+    def count_threadsafe(
+        self, method: str, template: str | None, path: str, status: int, seconds: float, tally: Tally | None = None
+    ) -> None:
         """Count a finished request from any thread (0.4 us)."""
         row = self.row(method, template, path, status)
         with self._lock:
             row.add(status, seconds)
+            if tally is not None:
+                row.take(tally)
 
     def totals(self) -> dict[str, float]:
         """Return the sums over all routes, by name of their field."""

@@ -15,7 +15,7 @@ from .bodies import follow
 from .executors import WAITED
 from .hooks import hook_loaded
 from .real import RLock
-from .routes import ROUTES_SEEN
+from .routes import ROUTES_SEEN, begin_tally, end_tally
 from .runtime import RUNTIME, Hook, dressed
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _code(status: str) -> int:
 class Request:
     """One request in flight."""
 
-    __slots__ = ("_environ", "_over", "_slots", "_taken", "status", "weight")
+    __slots__ = ("_environ", "_over", "_slots", "_taken", "_tally", "status", "weight")
 
     def __init__(self, environ: Any, slots: Gate | None) -> None:
         self._over = True
@@ -139,6 +139,7 @@ class Request:
         self._slots = slots
         self._taken = slots.took() if slots is not None else None
         self.weight = REQUESTS.enter(id(self), _now(), WAITED.pop(get_ident(), None))
+        self._tally = begin_tally() if self.weight else None
         self._over = False
 
     def broke(self, error: BaseException) -> None:
@@ -159,6 +160,9 @@ class Request:
 
     def _leave(self) -> None:
         environ, self._environ = self._environ, None
+        tally, self._tally = self._tally, None
+        if tally is not None:
+            end_tally(tally)
         status = _code(self.status)
         seconds = REQUESTS.leave(id(self), _now(), status)
         if self._slots is not None and self._taken is not None:
@@ -168,7 +172,8 @@ class Request:
             if template is None:
                 # Whoever dispatches by prefix moves it from one to the other: together they stay the path.
                 path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-            ROUTES_SEEN.count_threadsafe(environ.get("REQUEST_METHOD", ""), template, path, status, seconds)
+            method = environ.get("REQUEST_METHOD", "")
+            ROUTES_SEEN.count_threadsafe(method, template, path, status, seconds, tally)
 
     def __del__(self) -> None:
         """Nobody closed the response: the request is over all the same."""

@@ -114,6 +114,10 @@ class RouteFigures:
     """Mean time from entry to the end of the response."""
     responses_4xx: float
     responses_5xx: float
+    db_calls_per_request: float | None = None
+    """Database statements, mean over the `counted` requests; None where none was counted, or no database was seen."""
+    counted: float = 0.0
+    """Requests whose statements were counted: some a second, drawn at random; all of them at low rates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pinchpoint.monitoring.probe.routes import Tally
+
 Routed = list[tuple[str, str | None, str, int]]
 
 
@@ -10,11 +12,15 @@ class Routes:
 
     def __init__(self) -> None:
         self.counted: Routed = []
+        self.statements: list[int | None] = []
 
-    def count_threadsafe(self, method: str, template: str | None, path: str, status: int, seconds: float) -> None:
+    def count_threadsafe(
+        self, method: str, template: str | None, path: str, status: int, seconds: float, tally: Tally | None = None
+    ) -> None:
         """Keep what is counted."""
         assert seconds >= 0
         self.counted.append((method, template, path, status))
+        self.statements.append(tally.statements if tally is not None else None)
 
 
 class Body:

@@ -42,6 +42,38 @@ def test_routes_are_summed_over_workers_and_the_busiest_comes_first() -> None:
     ]
 
 
+def test_statements_are_a_mean_over_the_requests_that_were_counted() -> None:
+    """Two workers: 84 statements in the 4 requests counted, of 40; a route of which none was counted says nothing."""
+    first = {**route(0, 0.0), "counted": 0.0, "db_calls": 0.0}
+    peer = {"calls": 0.0, "errors": 0.0, "seconds": 0.0, "active": 0.0, "active_s": 0.0}
+    rows = [
+        row(0.0, tables(1, routes={"GET /a": first}, calls={"db x": peer}), tables(2, routes={"GET /a": first})),
+        row(
+            2.0,
+            tables(
+                1,
+                routes={"GET /a": {**route(20, 2.0), "counted": 3.0, "db_calls": 63.0}, "GET /b": route(5, 1.0)},
+                calls={"db x": {**peer, "calls": 840.0, "seconds": 1.0}},
+            ),
+            tables(2, routes={"GET /a": {**route(20, 2.0), "counted": 1.0, "db_calls": 21.0}}),
+        ),
+    ]
+
+    found = {one.name: (one.db_calls_per_request, one.counted) for one in probe_tables(rows)["routes"]}
+
+    assert found == {"GET /a": (21.0, 4.0), "GET /b": (None, 0.0)}
+
+
+def test_without_a_database_nothing_is_said_of_statements() -> None:
+    """A driver that the probe does not know would otherwise be none at all."""
+    counted = {**route(20, 2.0), "counted": 4.0, "db_calls": 0.0}
+    rows = [row(0.0, tables(1, routes={"GET /a": route(0, 0.0)})), row(2.0, tables(1, routes={"GET /a": counted}))]
+
+    (found,) = probe_tables(rows)["routes"]
+
+    assert (found.db_calls_per_request, found.counted) == (None, 4.0)
+
+
 def test_a_gate_keeps_its_last_size_and_means_over_the_window() -> None:
     """Ten checkouts in 2 s, waiting 1 s and held 3 s in all, for 20 requests."""
     before = {"size": 1.0, "busy": 0.0, "busy_s": 1.0, "waiting_s": 0.0, "wait_s": 0.0, "hold_s": 1.0, "taken": 4.0}

@@ -12,6 +12,7 @@ import aiosqlite.core
 import pytest
 
 from pinchpoint.monitoring.probe import busy, database, drivers, sqlite
+from pinchpoint.monitoring.probe.routes import begin_tally, end_tally
 from support.probe_state import Figures, fresh_probe, unhooked
 
 
@@ -159,6 +160,33 @@ def test_looks_at_sleeping_threads_add_up(monkeypatch: pytest.MonkeyPatch) -> No
     watch.leave(7, locked=False)
     watch.leave(8, locked=False)
     assert watch.calls == pytest.approx(0.05 / 0.02)
+
+
+def test_statements_belong_to_the_request_they_are_made_for(figures: Figures) -> None:
+    """Three statements, however many rows and commits; what comes after the request is nobody's."""
+    tally = begin_tally()
+    connection = sqlite3.connect(":memory:")
+    with connection:
+        connection.execute("create table t (x)")
+        connection.executemany("insert into t values (?)", [(1,), (2,)])
+    connection.execute("select x from t").fetchall()
+    end_tally(tally)
+    connection.execute("select 1")
+    connection.close()
+    assert (tally.statements, figures.fields()["db_calls"]) == (3, 4)
+
+
+def test_a_layer_below_the_outermost_adds_no_statement(figures: Figures) -> None:
+    """As with the calls themselves: one, however deep."""
+    found = database.peer("postgresql x:1/y")
+    inner = database.timed(lambda _: None, lambda _: found)
+    outer = database.timed(lambda subject: [inner(subject), inner(subject)], lambda _: found)
+    commit = database.timed(lambda _: None, lambda _: found, 0)
+    tally = begin_tally()
+    outer(1)
+    commit(1)
+    end_tally(tally)
+    assert (tally.statements, found.calls) == (1, 1)
 
 
 @pytest.mark.parametrize("fault", ["peer", "enter"])

@@ -1,6 +1,7 @@
 """Requests by route: names, bounds, sums."""
 
 import asyncio
+import math
 import string
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, Router
 
-from pinchpoint.monitoring.probe import asgi, routes, templates
+from pinchpoint.monitoring.probe import asgi, feeds, routes, templates
 from pinchpoint.monitoring.probe.layout import ROUTES
 from pinchpoint.monitoring.probe.routes import RouteRow, Routes, normalised
 from pinchpoint.monitoring.probe.runtime import Hook
@@ -111,7 +112,7 @@ def test_a_row_sums_up_its_requests() -> None:
     row = RouteRow()
     for status, seconds in ((200, 1.0), (404, 2.0), (503, 4.0), (0, 8.0)):
         row.add(status, seconds)
-    assert row.figures(0.0) == [4, 1, 1, 15.0, 8.0]
+    assert row.figures(0.0) == [4, 1, 1, 15.0, 8.0, 0, 0]
 
 
 def test_the_longest_time_is_forgotten_after_two_seconds() -> None:
@@ -119,6 +120,74 @@ def test_the_longest_time_is_forgotten_after_two_seconds() -> None:
     row = RouteRow()
     row.add(200, 9.0)
     assert [row.figures(at)[4] for at in (1.0, 1.9, 2.0, 3.0)] == [9.0, 9.0, 0.0, 0.0]
+
+
+def test_statements_are_counted_for_the_request_of_their_context(seen: Routes) -> None:
+    """Three by the request itself, one of them in a task and one in a thread; others beside it count for nobody."""
+    state = [0]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["pinchpoint.route"] = "/orders/<id>"
+        statement()
+        await asyncio.create_task(in_a_task())
+        await asyncio.to_thread(statement)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    def statement() -> None:
+        state[0] += 1
+        tally = routes.TALLY.get()
+        if tally is not None:
+            tally.statements += 1
+
+    async def in_a_task() -> None:
+        statement()
+
+    _get(app, "/orders/1", "/orders/2")
+    statement()
+    row = seen.named["GET", "/orders/<id>"]
+    assert (state, row.counted, row.statements) == ([7], 2, 6)
+    assert row.figures(0.0)[5:] == [2, 6]
+    assert routes.TALLY.get() is None
+
+
+def test_a_request_that_is_not_timed_counts_no_statements(seen: Routes) -> None:
+    """Nothing of it reaches a busy server's other requests; the mean is over those that were counted."""
+    asgi.REQUESTS.left = 1
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (routes.TALLY.get() is None) == (scope["path"] == "/items/1")
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    _get(app, "/items/1", "/items/2")
+    row = seen.named["GET", "/items/{}"]
+    assert (row.done, row.counted) == (2, 1)
+
+
+def test_an_app_that_raises_before_it_answers_counts_no_statements(seen: Routes) -> None:
+    """It stopped somewhere: the next request of the same context starts afresh."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        _get(app, "/items/1")
+    row = seen.named["GET", "/items/{}"]
+    assert (row.done, row.counted, routes.TALLY.get()) == (1, 0, None)
+
+
+def test_statements_are_unavailable_when_the_hook_that_counts_them_has_failed() -> None:
+    """Requests go on, and their number stands."""
+    row = RouteRow()
+    row.add(200, 0.5)
+    row.take(routes.Tally())
+    try:
+        feeds.refresh(["calls"])
+        figures = row.figures(0.0)
+    finally:
+        feeds.refresh(())
+    assert (figures[0], [math.isnan(figure) for figure in figures[5:]]) == (1, [True, True])
 
 
 def test_a_flood_of_names_ends_in_other(seen: Routes) -> None:

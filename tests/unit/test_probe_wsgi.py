@@ -19,6 +19,7 @@ from pinchpoint.monitoring.probe import wsgi
 from pinchpoint.monitoring.probe.bodies import ClosingList, drain, joined
 from pinchpoint.monitoring.probe.executors import WAITED
 from pinchpoint.monitoring.probe.gates import Gate
+from pinchpoint.monitoring.probe.routes import TALLY
 from pinchpoint.monitoring.probe.runtime import RUNTIME, Hook
 from support.wsgi_doubles import Body, Routes
 
@@ -102,6 +103,29 @@ def test_a_request_is_counted_under_its_route(requests: wsgi.Requests, routes: R
     _serve(wsgi.wrap(_app("200 OK")), _environ(**{"pinchpoint.route": "/items/<id>"}))
     _serve(wsgi.wrap(app))
     assert routes.counted == [("GET", "/items/<id>", "", 200), ("GET", None, "/items/7", 404)]
+
+
+def test_the_statements_of_a_timed_request_are_counted(requests: wsgi.Requests, routes: Routes) -> None:
+    """Those of its body, which is made while it is sent, as well; a request that is not timed counts none."""
+
+    def lines() -> Iterator[bytes]:
+        tally = TALLY.get()
+        if tally is not None:
+            tally.statements += 3
+        yield b"x"
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        tally = TALLY.get()
+        if tally is not None:
+            tally.statements += 1
+        start_response("200 OK", [])
+        return lines()
+
+    _serve(wsgi.wrap(app))
+    requests.left = 2
+    _serve(wsgi.wrap(app))
+    assert routes.statements == [4, None]
+    assert TALLY.get() is None
 
 
 def test_an_app_that_raises_is_answered_with_a_500(requests: wsgi.Requests, routes: Routes) -> None:

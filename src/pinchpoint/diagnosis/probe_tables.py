@@ -15,6 +15,9 @@ MS_PER_S = 1000.0
 MIN_LOOKS = 20
 """Looks at threads that were up to something, needed before their shares mean anything."""
 
+DATABASE = "db "
+"""How the names of databases begin among the peers."""
+
 _GAUGES = frozenset({"size", "busy", "waiting", "active", "state", "service_max_s"})
 Columns = Mapping[str, float]
 
@@ -46,12 +49,12 @@ class Merged:
 def probe_tables(rows: Sequence[SampleRow]) -> dict[str, Any]:
     """Return those fields of `ServerFigures` that come from tables and from looks at threads."""
     histories = _histories(rows)
-    routes = _merge(histories, "routes")
+    routes, calls = _merge(histories, "routes"), _merge(histories, "calls")
     done = sum(route.amounts["done"] for route in routes.values())
     return {
         "gates": {name: _pool(gate, done) for name, gate in _merge(histories, "gates").items()},
-        "routes": _routes(routes),
-        "calls": _peers(_merge(histories, "calls")),
+        "routes": _routes(routes, database=any(name.startswith(DATABASE) for name in calls)),
+        "calls": _peers(calls),
         "hooks_off": _off(histories),
         "thread_states": _shares(histories, "thread_states"),
         "socket_peers": _peer_shares(histories),
@@ -94,7 +97,7 @@ def _pool(gate: Merged, done: float) -> PoolFigures:
     )
 
 
-def _routes(routes: Mapping[str, Merged]) -> list[RouteFigures]:
+def _routes(routes: Mapping[str, Merged], *, database: bool) -> list[RouteFigures]:
     busiest = sorted(routes.items(), key=lambda item: -item[1].amounts["service_s"])
     return [
         RouteFigures(
@@ -103,10 +106,17 @@ def _routes(routes: Mapping[str, Merged]) -> list[RouteFigures]:
             service_ms=route.mean_ms("service_s", "done"),
             responses_4xx=route.amounts["responses_4xx"],
             responses_5xx=route.amounts["responses_5xx"],
+            # Without a database that the probe knows, 0 would say that there is none.
+            db_calls_per_request=_per(route, "db_calls", "counted") if database else None,
+            counted=route.amounts["counted"],
         )
         for name, route in busiest
         if route.amounts["done"]
     ]
+
+
+def _per(row: Merged, amount: str, count: str) -> float | None:
+    return row.amounts[amount] / row.amounts[count] if row.amounts[count] > 0 else None
 
 
 def _peers(peers: Mapping[str, Merged]) -> list[PeerFigures]:
