@@ -3,7 +3,6 @@
 import errno
 import functools
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -16,7 +15,9 @@ from rich.console import Console
 
 from pinchpoint import __version__
 from pinchpoint.commands import other_hosts
-from pinchpoint.commands.options import configure, cores, settings
+from pinchpoint.commands.options import LOAD, configure, cores, settings
+from pinchpoint.commands.printing import Result, show_json
+from pinchpoint.commands.scenarios import scenarios
 from pinchpoint.errors import ExitCode, PinchpointError
 
 if TYPE_CHECKING:
@@ -30,27 +31,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 talk = Console(stderr=True)
-
-
-class _Result(Console):
-    """stdout. A reader that has left (`| head -1`) changes nothing about the exit code that the run earned."""
-
-    def on_broken_pipe(self) -> None:
-        """Write what is left to nowhere."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _show_json(value: object) -> None:
-    """Print JSON and nothing else, byte for byte."""
-    console = _Result()
-    try:
-        console.file.write(json.dumps(value) + "\n")
-        console.file.flush()
-    except BrokenPipeError:
-        console.on_broken_pipe()
-
-
 RUNS = Path("runs")
 SOAK_SEARCH_S, SOAK_START_S = 75.0, 15.0
 """What a soak needs before it begins, with and without a search for its rate: for the time shown as left."""
@@ -131,7 +111,7 @@ def _knob(words: str) -> object:
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")]
 
 
-def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
+def run(*, ctx: typer.Context, preset: str | None, as_json: bool, **options: Any) -> None:
     """Find the limit of an app and name its bottleneck.
 
     What is pressed, in four ways:
@@ -146,9 +126,12 @@ def run(*, ctx: typer.Context, as_json: bool, **options: Any) -> None:
 
     - `pinchpoint run --url http://127.0.0.1:8000 --pid 4242` a server that runs already, seen from outside only
 
-    What it is pressed with: `--get /items --get '/search?q=x'`, or `-f locustfile.py`, or a bundled `--scenario`.
+    What it is pressed with: `--get /items --get '/search?q=x'`, or `-f locustfile.py`, or a bundled `--scenario`, which
+    brings a load, limits and targets of its own along: `pinchpoint scenarios`.
     """
-    config: RunConfig = replace(configure(**options), command=ctx.obj)
+    from pinchpoint.commands.packs import with_pack  # noqa: PLC0415 - `--help` should not load scientific libraries
+
+    config: RunConfig = replace(configure(**with_pack(options, preset)), command=ctx.obj, preset=preset)
     _execute(config, as_json=as_json)
 
 
@@ -159,9 +142,9 @@ def _execute(config: "RunConfig", *, as_json: bool) -> None:
     result = execute(config, talk)
     if result.rebuilt is not None:
         if as_json:
-            _show_json(result.rebuilt.report)
+            show_json(result.rebuilt.report)
         else:
-            render_summary(result.rebuilt.report, _Result())
+            render_summary(result.rebuilt.report, Result())
             _wrote(result.rebuilt.paths)
     _leave(result.exit_code, result.problem)
 
@@ -226,14 +209,22 @@ def sweep(  # typer passes each option by its name
     knob, config = read_knobs(replace(configure(**options), command=ctx.obj), texts, pool_env)
     result = run_sweep(config, knob, repeats, talk, cores())
     if as_json:
-        _show_json(result.sweep)
+        show_json(result.sweep)
     elif result.sweep:
-        render_sweep(result.sweep, _Result())
+        render_sweep(result.sweep, Result())
         _wrote({name: result.folder / name for name in ("sweep.json", "sweep.md", "sweep.html")})
     _leave(result.exit_code, result.problem)
 
 
-app.command("run")(_with_options(run, _option("as_json", AS_JSON, default=False)))
+PRESET = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=LOAD, metavar="NAME", help="A size of load that the scenario knows: light, medium, heavy."
+    ),
+]
+app.command("run")(
+    _with_options(run, _option("preset", PRESET, default=None), _option("as_json", AS_JSON, default=False))
+)
 app.command("soak")(
     _with_options(
         soak,
@@ -296,10 +287,13 @@ def report(
     if rebuilt.damaged_rows:
         talk.print(f"{rebuilt.damaged_rows} damaged rows of the recording were left out", highlight=False)
     if as_json:
-        _show_json(rebuilt.report)
+        show_json(rebuilt.report)
         return
-    render_summary(rebuilt.report, _Result())
+    render_summary(rebuilt.report, Result())
     _wrote(rebuilt.paths)
+
+
+app.command()(scenarios)
 
 
 @app.command()
@@ -318,7 +312,7 @@ def runs(folder: Annotated[Path, typer.Argument(help="Where the runs are.")] = R
     for line in lines:
         verdict = (line.verdict or "no report") + (" (partial)" if line.partial else "")
         table.add_row(line.id, line.started_at, line.target, verdict, units.rate(line.sustainable_rps))
-    _Result().print(table)
+    Result().print(table)
 
 
 @app.command(rich_help_panel="Watch")
@@ -352,7 +346,7 @@ def exporter(
     from pinchpoint.monitoring.exporter import dashboard  # noqa: PLC0415
 
     if print_dashboard:
-        _show_json(dashboard())
+        show_json(dashboard())
         return
     run_exporter(pid, pages, host, port, talk)
 
@@ -388,9 +382,9 @@ def doctor(
     with talk.status("looking") as status:
         checks = office.examine(pid, lambda name: status.update(f"looking: {name}"))
     if as_json:
-        _show_json(office.as_json(checks))
+        show_json(office.as_json(checks))
     else:
-        office.render(checks, _Result())
+        office.render(checks, Result())
     _leave(office.exit_code(checks), None)
 
 
@@ -431,13 +425,13 @@ def selftest(
     from pinchpoint.commands.config import parse_budget  # noqa: PLC0415
 
     if show:
-        trial.listing(_Result())
+        trial.listing(Result())
         return
     outcomes = trial.selftest(case or [], parse_budget(budget), out, talk, postgres)
     if as_json:
-        _show_json(trial.as_json(outcomes))
+        show_json(trial.as_json(outcomes))
     else:
-        trial.render(outcomes, _Result())
+        trial.render(outcomes, Result())
     _leave(trial.exit_code(outcomes), None)
 
 
