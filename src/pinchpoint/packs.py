@@ -4,9 +4,15 @@ Only data. `stress.scenarios` holds the packs, `diagnosis.packs` judges a record
 tables.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pinchpoint.records import Finding
 
 Compliance = Literal["passed", "partially_passed", "failed"]
 Metric = Literal["avg_ms", "p50_ms", "p95_ms", "p99_ms", "rps", "error_rate", "users", "oversold", "negative_stock"]
@@ -112,3 +118,21 @@ class TargetResult:
     """One of the pack's three words; None = not measured, never a guess."""
     at: str
     """At which load."""
+
+
+@dataclass(frozen=True)
+class PackResult:
+    """What became of a pack in one run."""
+
+    name: str
+    """The scenario's."""
+    at: str
+    """At which load its parts were judged; empty where no load was recorded."""
+    grades: tuple[str, str, str]
+    parts: tuple[PartResult, ...] = ()
+    targets: tuple[TargetResult, ...] = ()
+    audit: Mapping[str, Any] | None = None
+    """What the app's own check of its database printed after the run; None = it was not checked."""
+    findings: tuple[Finding, ...] = ()
+    step: int | None = None
+    """Index of the step that it was judged at; None where that was the whole load."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pinchpoint.measures import Latency, Phase, Step
+    from pinchpoint.packs import PackResult
     from pinchpoint.soak_records import Soak
     from pinchpoint.staged_records import Staged
 
@@ -376,6 +377,8 @@ class Diagnosis:
     """Only of a run with `--stages`."""
     ledger_check: LedgerCheck | None = None
     """None where no ceiling or no capacity is known."""
+    pack: PackResult | None = None
+    """Only of a run with a bundled scenario that has parts or targets."""
 
 
 _JSON_NAMES = {"class_": "class", "from_": "from"}

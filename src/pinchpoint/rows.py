@@ -216,7 +216,8 @@ class EventRow(TypedDict, total=False):
     offset_error_s. `agent-lost`: message. `generator-silent`: message (a load process does not answer, or writes no
     rows). `stop`: criterion, offered_rps, users, message (an autostop, `abortOnFail`), since_s, at_s
     (clock), second, last_good_s (since the load began), last_good_load. `stages`: text, model, t_start_s, seconds,
-    stages (name, kind, start_s, seconds, from, to), spikes (start_s, end_s, base, peak).
+    stages (name, kind, start_s, seconds, from, to), spikes (start_s, end_s, base, peak). `audit`: module, result (what
+    the reference app's own check found in its database after the load; see `pinchpoint.packs`).
     """
 
     kind: str

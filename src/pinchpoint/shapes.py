@@ -82,6 +82,13 @@ class _CalibrationData(TypedDict):
     reason: NotRequired[str]
 
 
+class _AuditData(TypedDict):
+    """`data` of an `audit` event."""
+
+    module: str
+    result: dict[str, Any]
+
+
 class _GeneratorData(TypedDict):
     """`data` of a `generator` event."""
 
@@ -99,6 +106,7 @@ _DATA: dict[str, Any] = {
     "stop": _StopData,
     "calibration": _CalibrationData,
     "generator": _GeneratorData,
+    "audit": _AuditData,
 }
 """What readers rely on in an event's data, by its kind."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinchpoint.packs import Pack
+from pinchpoint.stress.scenarios import pack_customers, pack_fastapi, pack_petstore
 
 _HERE = Path(__file__).resolve().parent
 
@@ -38,11 +39,13 @@ SCENARIOS: dict[str, Scenario] = {
             "customers",
             "create (3), get (4), change (2), delete (1) and list (1) customers, and send invalid ones (1)",
             "create, read, update and delete on one table, paging, and the refusal of invalid input",
+            pack_customers.PACK,
         ),
         _scenario(
             "petstore",
             "create pets, order pets, create users and log users in, as k6-style scenarios with stages",
             "inserts with unique keys, orders that refer to rows others write, and the hashing of passwords",
+            pack_petstore.PACK,
         ),
         _scenario(
             "inventory",
@@ -58,6 +61,7 @@ SCENARIOS: dict[str, Scenario] = {
             "fastapi",
             "read the root (1), read an item by id (3) and create an item (1), with 10, 50, 100 and 200 users",
             "the steps of users at which latency and errors leave their limits, and what gives way first",
+            pack_fastapi.PACK,
         ),
     )
 }

@@ -66,6 +66,8 @@ class RunConfig:
     env: dict[str, str] = field(default_factory=dict)
     model: str = "rate"
     scenario: str | None = None
+    preset: str | None = None
+    """Size of load that the scenario's pack knows by name; the load itself is in `stages`."""
     locustfile: Path | None = None
     get_paths: tuple[str, ...] = ()
     users: tuple[int, ...] = DEFAULT_USER_STEPS

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from pinchpoint.commands.config import (
+    DEFAULT_USER_STEPS,
     RunConfig,
     check_dwell,
     parse_budget,
@@ -33,6 +34,7 @@ _WORDS: tuple[tuple[type, str], ...] = (
 _PLAIN: dict[str, tuple[type, ...]] = {TEXT: (str,), WHOLE: (int,), NUMBER: (int, float)}
 NUMBERS_AS_TEXT = frozenset({"budget", "users", "server_cpus", "load_cpus"})
 DEFAULT_BUDGET_S = 180.0
+DEFAULT_MODEL = "rate"
 LOAD, SERVER, OUTPUT, LIMITS = "Load", "Server", "Output", "Limits"
 OTHERS = "Other hosts"
 SECRET = "--token"  # noqa: S105 - the option's name
@@ -49,19 +51,26 @@ def configure(  # the one list of options; each is documented where it is declar
     ] = None,
     fault: Annotated[str | None, typer.Option(help="Switch on a known bottleneck of the reference app.")] = None,
     model: Annotated[
-        str,
-        typer.Option(rich_help_panel=LOAD, help="`rate`: open, arrivals per second. `users`: closed, Locust users."),
-    ] = "rate",
+        str | None,
+        typer.Option(
+            rich_help_panel=LOAD,
+            help="`rate`: open, arrivals per second; the default but of some scenarios. `users`: closed, Locust users.",
+        ),
+    ] = None,
     scenario: Annotated[
-        str | None, typer.Option(rich_help_panel=LOAD, help="Bundled load pack; default `items`.")
+        str | None,
+        typer.Option(rich_help_panel=LOAD, help="Bundled load pack, see `pinchpoint scenarios`; default `items`."),
     ] = None,
     locustfile: Annotated[
         Path | None, typer.Option("--locustfile", "-f", rich_help_panel=LOAD, help="Any Locust file, unchanged.")
     ] = None,
     get: Annotated[list[str] | None, typer.Option(rich_help_panel=LOAD, help="Press GET PATH; repeatable.")] = None,
     users: Annotated[
-        str, typer.Option(rich_help_panel=LOAD, help="Populations of the users model, then doubling.")
-    ] = "10,50,100,200",
+        str | None,
+        typer.Option(
+            rich_help_panel=LOAD, help="Populations of the users model, then doubling; default 10,50,100,200."
+        ),
+    ] = None,
     dwell: Annotated[
         float | None,
         typer.Option(rich_help_panel=LOAD, help="Seconds each load level is held; default from the budget."),
@@ -220,6 +229,8 @@ def configure(  # the one list of options; each is documented where it is declar
         UsageError: an option's value makes no sense.
 
     """
+    if model is None:
+        model = DEFAULT_MODEL
     if model not in {"rate", "users"}:
         raise UsageError(f"--model {model!r}: choose `rate` (arrivals per second) or `users` (Locust users)")
     if locustfile is not None and not locustfile.is_file():
@@ -252,7 +263,7 @@ def configure(  # the one list of options; each is documented where it is declar
         scenario=scenario,
         locustfile=locustfile,
         get_paths=tuple(get or ()),
-        users=parse_counts(users, "--users"),
+        users=DEFAULT_USER_STEPS if users is None else parse_counts(users, "--users"),
         dwell_s=dwell,
         max_users=max_users,
         processes=1 if processes is None else processes,

@@ -1,10 +1,11 @@
 """From a run folder to its outputs, with no server running: what `pinchpoint report` does, and the end of every run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pinchpoint.commands.limits import recorded_thresholds
+from pinchpoint.commands.packs import judged_by_pack
 from pinchpoint.diagnosis import diagnose
 from pinchpoint.diagnosis.staged import crossings, judged
 from pinchpoint.profiles.awaits import await_profiles, summarise
@@ -43,6 +44,7 @@ def rebuild(folder: Path) -> Rebuilt:
     profiles = [*taken, *await_profiles(recording, taken)]
     limits = recorded_thresholds(recording.settings["load"])
     diagnosis = judged(diagnose(recording, taken, awaits), recording, limits)
+    diagnosis = replace(diagnosis, pack=judged_by_pack(diagnosis, recording))
     paths = write_reports(folder, recording, run, diagnosis, profiles, awaits)
     damaged = int(recording.extra.get("damaged_rows", 0))
     crossed = crossings(run.get("mode"), diagnosis, recording)

@@ -26,6 +26,7 @@ from pinchpoint.commands.escalation import Escalation
 from pinchpoint.commands.limits import limits_shown, load_shown, slo_of
 from pinchpoint.commands.live import LiveProgress, PlainProgress
 from pinchpoint.commands.load_workers import Recruit, gathered
+from pinchpoint.commands.packs import audit, pack_shown
 from pinchpoint.commands.plan import Plan, make_plan
 from pinchpoint.commands.profiling import profile_step
 from pinchpoint.commands.rebuild import Rebuilt, rebuild
@@ -124,6 +125,7 @@ def _describe(config: RunConfig, folder: Path) -> dict[str, Any]:
             "load_cpus": _listed(config.load_cpus),
             "server_cpus": _listed(config.server_cpus),
             **load_shown(config),
+            **pack_shown(config),
             **({"workers": config.workers} if _workers(config) is not None else {}),
         },
         "slo": limits_shown(config),
@@ -205,6 +207,7 @@ def _live(
                     outcome = engine.run(started_s)
             finally:
                 _keep_facts(folder, session)
+            audit(session)
             if outcome == "target-died" and session.attached_pid is not None:
                 # Of a server that we started, death is the breaking point; of one that we did not, nobody knows why.
                 raise TargetError(f"the server with PID {session.attached_pid} exited during the run")

@@ -1,6 +1,6 @@
 """A recording of `--stages` -> its load second by second, thresholds per stage, spikes and their recovery."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -53,7 +53,7 @@ def staged(recording: Recording, limits: Sequence[Limit], slo_errors: float | No
     begin = next((event["data"] for event in recording.events if event.get("kind") == "stages"), None)
     if begin is None or not {"t_start_s", "seconds", "stages", "text", "model"} <= begin.keys():
         return None
-    start_s, end_s = begin["t_start_s"], _end_s(recording, begin)
+    start_s, end_s = begin["t_start_s"], end_of(recording, begin)
     rows = [row for row in recording.digests if (row["t0_s"] + row["t1_s"]) / 2 >= start_s]
     seconds = seconds_of(rows, (), start_s, end_s)
     names = {one.endpoint for one in limits if one.endpoint is not None}
@@ -133,7 +133,7 @@ def _at_best(capacity: Capacity, limits: Sequence[Limit], best: Step | None, rec
     return results
 
 
-def _end_s(recording: Recording, begin: dict[str, Any]) -> float:
+def end_of(recording: Recording, begin: Mapping[str, Any]) -> float:
     """Return when the stages ended: as asked, or when they were stopped, or with the recording."""
     end_s = float(begin["t_start_s"] + begin["seconds"])
     ends = [event["data"]["t_end_s"] for event in recording.events if _is_slice(event)]

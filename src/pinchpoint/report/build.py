@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinchpoint.measures import EndpointFigures, Step
+    from pinchpoint.packs import PackResult, PartResult
     from pinchpoint.records import AwaitShares, Diagnosis, Profile
 
 SCHEMA = "pinchpoint.report/1"
@@ -68,6 +69,7 @@ def build_report(
         "stages": to_jsonable(diagnosis.stages),
         "generator": to_jsonable(diagnosis.generator),
         "scenarios": _scenarios(diagnosis, run.get("slo") or {}),
+        "pack": _pack(diagnosis.pack),
         "profiles": to_jsonable(list(profiles)),
         "artifacts": _artifacts(profiles),
     }
@@ -130,12 +132,24 @@ def sustained_step(steps: Sequence[Step], sustainable_rps: float | None) -> Step
 
 
 def _scenarios(diagnosis: Diagnosis, slo: dict[str, Any]) -> list[dict[str, Any]]:
-    """Judge each endpoint at the sustainable load, latency of successful requests."""
+    """Return the parts of a pack, else judge each endpoint at the sustainable load, latency of successful requests."""
+    if diagnosis.pack is not None:
+        return [_part(part, diagnosis.pack.step) for part in diagnosis.pack.parts]
     step = sustained_step(diagnosis.steps, diagnosis.capacity.sustainable_rps)
     if step is None:
         return []
     loaded = [endpoint for endpoint in step.client.endpoints if not endpoint.name.startswith("setup: ")]
     return [_scenario(endpoint, step, slo) for endpoint in loaded if endpoint.ok + endpoint.failed]
+
+
+def _part(part: PartResult, step: int | None) -> dict[str, Any]:
+    return {**to_jsonable(part), "step": step}
+
+
+def _pack(pack: PackResult | None) -> dict[str, Any] | None:
+    """Return what became of a pack; `audit` is null where the database was not looked at."""
+    shown: dict[str, Any] | None = to_jsonable(pack)
+    return shown
 
 
 def _scenario(endpoint: EndpointFigures, step: Step, slo: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinchpoint import units
-from pinchpoint.report import awaits, goals, inside, soak, staged, words
+from pinchpoint.report import awaits, goals, inside, packs, soak, staged, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +18,7 @@ def render_markdown(report: Report) -> str:
     """Return the report as markdown."""
     sections = [
         _verdict(report),
+        *_pack(report),
         *_stages(report),
         *_soak(report),
         _section(
@@ -155,6 +156,15 @@ def _awaits(report: Report) -> list[list[str]]:
 
 def _shown(one: inside.Table) -> list[str]:
     return [f"### {one.title}", "", *table(one.head, one.rows), *([plain(one.note), ""] if one.note else [])]
+
+
+def _pack(report: Report) -> list[list[str]]:
+    """Return the section, or nothing for a run without a pack."""
+    title = packs.headline(report)
+    if title is None:
+        return []
+    lines = [line for one in packs.tables(report) for line in _shown(one)]
+    return [_section(title, [*lines, *(f"- {plain(text)}" for text in packs.lines(report))])]
 
 
 def _goals(report: Report) -> list[str]:

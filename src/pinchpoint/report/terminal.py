@@ -9,15 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from pinchpoint import units
-from pinchpoint.report import awaits, goals, soak, staged, words
+from pinchpoint.report import awaits, goals, packs, soak, staged, words
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from pinchpoint.report.inside import Table as Shown
 
 EVIDENCE_SHOWN = 4
 STEPS_SHOWN = 12
 INDENT = (0, 0, 0, 2)
 _STATUS_STYLES = {"fail": "red", "warn": "yellow", "unavailable": "dim"}
+_JUDGED_STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "": ""}
 _VERDICT_STYLES = {"none": "bold green", "generator": "bold red", "undetermined": "bold yellow"}
 
 
@@ -52,6 +55,7 @@ def _render(report: dict[str, Any], console: Console) -> None:
     if partial is not None:
         _say(console, Text(partial, "yellow"))
     _soak(report, console)
+    _pack(report, console)
     _stages(report, console)
     _facts(report, console)
     _listed(console, "Evidence", _evidence(report)[:EVIDENCE_SHOWN])
@@ -106,6 +110,31 @@ def _stages(report: dict[str, Any], console: Console) -> None:
     title = staged.headline(report)
     if title is not None:
         _listed(console, title, staged.summary(report))
+
+
+def _pack(report: dict[str, Any], console: Console) -> None:
+    title = packs.headline(report)
+    if title is None:
+        return
+    console.print()
+    _say(console, Text(title, "bold"))
+    for one in packs.tables(report):
+        _say(console, Padding(_table(report, one), INDENT))
+        if one.note:
+            _say(console, Padding(Text(one.note, "dim"), INDENT))
+    _listed(console, "What that means", packs.lines(report))
+
+
+def _table(report: dict[str, Any], shown: Shown) -> Table:
+    """Return a table whose last column judges."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for number, name in enumerate(shown.head):
+        figures = 0 < number < len(shown.head) - 1
+        table.add_column(name, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
+    for *cells, last in shown.rows:
+        styled = Text(last, _JUDGED_STYLES[packs.style(report, last)])
+        table.add_row(*(Text(cell) for cell in cells), styled)
+    return table
 
 
 def _listed(console: Console, title: str, lines: list[str]) -> None:
