@@ -1,7 +1,7 @@
 """`/register`, `/login` and `/me`: argon2 passwords and signed tokens."""
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import jwt
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -25,6 +25,7 @@ _NOBODY = _PASSWORDS.hash("nobody's password")
 _BY_NAME = select(users.c.username, users.c.password_hash, users.c.created_at).where(
     users.c.username == bindparam("name")
 )
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL stores no NUL in a text
 _bearer = HTTPBearer(auto_error=False)
 
 router = APIRouter(tags=["accounts"])
@@ -33,7 +34,7 @@ router = APIRouter(tags=["accounts"])
 class Credentials(BaseModel):
     """A user's name and password. The limit on the password's length bounds the work of hashing it."""
 
-    username: str = Field(min_length=1, max_length=150)
+    username: str = Field(min_length=1, max_length=150, pattern=NO_NUL)
     password: str = Field(min_length=8, max_length=128)
 
 
@@ -51,12 +52,23 @@ class User(BaseModel):
     created_at: datetime
 
 
+class Refusal(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+UNAUTHENTICATED: dict[int | str, dict[str, Any]] = {401: {"model": Refusal, "description": "There is no valid token."}}
+_TAKEN: dict[int | str, dict[str, Any]] = {409: {"model": Refusal, "description": "The name is taken."}}
+_WRONG: dict[int | str, dict[str, Any]] = {401: {"model": Refusal, "description": "The name or the password is wrong."}}
+
+
 def hash_password(password: str) -> str:
     """Hash with argon2id; about 20 ms of CPU and 19 MiB, so never on the event loop."""
     return _PASSWORDS.hash(password)
 
 
-@router.post("/register", status_code=201)
+@router.post("/register", status_code=201, responses=_TAKEN)
 async def register(request: Request, credentials: Credentials) -> User:
     """Create a user; 409 when the name is taken."""
     # argon2 releases the interpreter lock: in a thread, the loop goes on serving.
@@ -72,7 +84,7 @@ async def register(request: Request, credentials: Credentials) -> User:
     return User(username=credentials.username, created_at=created)
 
 
-@router.post("/login")
+@router.post("/login", responses=_WRONG)
 async def login(request: Request, credentials: Credentials) -> Token:
     """Return a token; 401 when the name or the password is wrong, without saying which."""
     async with engine_of(request).connect() as connection:
@@ -84,16 +96,32 @@ async def login(request: Request, credentials: Credentials) -> Token:
     return Token(access_token=make_token(request.app.state.settings, row.username))
 
 
-@router.get("/me")
-async def me(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None) -> User:
-    """Return the user a bearer token was made for; 401 without a valid one."""
+async def signed_in(
+    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
+) -> str:
+    """Return the name in the bearer token; 401 without a valid one. The signature is proof enough: no statement."""
     name = read_token(request.app.state.settings, bearer.credentials) if bearer else None
     if name is None:
-        raise HTTPException(401, "Not authenticated", {"WWW-Authenticate": "Bearer"})
+        raise not_authenticated()
+    return name
+
+
+def not_authenticated() -> HTTPException:
+    """Return the refusal of whoever shows no valid token."""
+    return HTTPException(401, "Not authenticated", {"WWW-Authenticate": "Bearer"})
+
+
+SignedIn = Annotated[str, Depends(signed_in)]
+"""For routes: the name of the user who asks."""
+
+
+@router.get("/me", responses=UNAUTHENTICATED)
+async def me(request: Request, name: SignedIn) -> User:
+    """Return the user a bearer token was made for; 401 without a valid one."""
     async with engine_of(request).connect() as connection:
         row = (await connection.execute(_BY_NAME, {"name": name})).one_or_none()
     if row is None:
-        raise HTTPException(401, "Not authenticated", {"WWW-Authenticate": "Bearer"})
+        raise not_authenticated()
     return User(username=row.username, created_at=row.created_at)
 
 

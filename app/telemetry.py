@@ -12,9 +12,11 @@ from functools import cache
 from typing import Any
 
 from fastapi import FastAPI, Response
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_fastapi_instrumentator import Instrumentator
 from prometheus_fastapi_instrumentator.metrics import Info
+
+from .cache import Counters
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,7 +25,7 @@ _PROBE = "_pinchpoint_probe"
 
 
 def add_metrics(app: FastAPI) -> None:
-    """Count and time each request by method, route and status class; serve them at `/metrics`.
+    """Count and time each request by method, route and status class, count what caches do; serve it at `/metrics`.
 
     With several workers (PROMETHEUS_MULTIPROC_DIR set before prometheus_client is imported) `/metrics` of any worker
     answers for all: counters are summed over living and dead workers, gauges over the living. Under a probe it shows
@@ -41,9 +43,17 @@ def add_metrics(app: FastAPI) -> None:
     alive = Gauge("app_workers", "Worker processes alive.", multiprocess_mode="livesum", registry=registry)
     # Set by whoever serves, not at import: a preloading master is no worker.
     app.state.on_serving = lambda: alive.set(1)
+    app.state.cache_counters = _cache_counters(registry)
     instrumentator = Instrumentator(excluded_handlers=["^/metrics$"], registry=registry)
     instrumentator.add(_observer(histogram)).instrument(app)
     app.add_api_route("/metrics", _endpoint(registry), include_in_schema=False)
+
+
+def _cache_counters(registry: CollectorRegistry) -> Callable[[str], Counters]:
+    """Return what gives a cache its counters. A cache that nobody has asked yet has none: not measured, not 0."""
+    hits = Counter("app_cache_hits", "Lookups answered from a cache.", ("cache",), registry=registry)
+    misses = Counter("app_cache_misses", "Lookups that a cache could not answer.", ("cache",), registry=registry)
+    return lambda name: Counters(hit=hits.labels(name).inc, miss=misses.labels(name).inc)
 
 
 def _endpoint(registry: CollectorRegistry) -> Callable[[], Response]:
