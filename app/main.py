@@ -12,9 +12,13 @@ from fastapi import FastAPI
 from .accounts import hash_password
 from .accounts import router as accounts_router
 from .boot import discard, prepare
+from .customers import router as customers_router
 from .database import make_engine, prepare_database
 from .faults import activate
+from .inventory import router as inventory_router
 from .items import router as items_router
+from .openuser import router as openuser_router
+from .petstore import router as petstore_router
 from .settings import Settings, load_settings
 from .telemetry import add_metrics
 
@@ -52,6 +56,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(accounts_router)
     app.add_api_route("/", root, tags=["service"])
     app.add_api_route("/health", health, tags=["service"])
+    for router in (customers_router, petstore_router, inventory_router, openuser_router):
+        app.include_router(router)
     if settings.metrics:
         add_metrics(app)
     return app
