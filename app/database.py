@@ -1,7 +1,8 @@
 """The tables, the engine and the seed.
 
-Every request runs exactly one statement, so connections are in autocommit: no BEGIN and no ROLLBACK travel (three
-round trips become one), and SQLite never has to turn a read into a write.
+A request runs one statement wherever one will do, so connections are in autocommit: no BEGIN and no ROLLBACK travel
+(three round trips become one), and SQLite never has to turn a read into a write. Who needs more than one asks the
+engine for a stricter isolation level.
 """
 
 import asyncio
