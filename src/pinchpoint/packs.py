@@ -83,7 +83,10 @@ class Pack:
     staged: tuple[tuple[float, int], ...] = ()
     """Users model: (share of the time left, users) as k6 stages; () = search for the limit."""
     audit: str | None = None
-    """Module of the app that checks the database after the run: `python -m pinchpoint.app.stock URL` prints JSON."""
+    """Module of the app that checks the database after the run: `python -m pinchpoint.app.stock URL` prints JSON.
+
+    Without URL it checks the one that the environment names, as the app does.
+    """
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinchpoint.packs import Pack
-from pinchpoint.stress.scenarios import pack_customers, pack_fastapi, pack_petstore
+from pinchpoint.stress.scenarios import pack_customers, pack_fastapi, pack_openuser, pack_petstore
 
 _HERE = Path(__file__).resolve().parent
 
@@ -55,7 +55,8 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "openuser",
             "check the health, read the root and one's account, list and create agents, register and log in",
-            "cheap reads beside password hashing and writes; sessions",
+            "cheap reads and a cache beside password hashing and writes",
+            pack_openuser.PACK,
         ),
         _scenario(
             "fastapi",

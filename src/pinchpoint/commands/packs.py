@@ -174,12 +174,12 @@ def _ask(session: Session, module: str) -> dict[str, Any]:
 
     """
     env = dict(session.plan.env)
-    url = database_url(env)
-    if url is None or session.plan.python is None:
+    database = database_words(env)
+    if database is None or session.plan.python is None:
         raise _UncheckedError("it is not known where it is")
     try:
         done = subprocess.run(
-            [session.plan.python, "-m", module, url],
+            [session.plan.python, "-m", module, *database],
             env=env,
             cwd=session.config.cwd,
             capture_output=True,
@@ -192,10 +192,10 @@ def _ask(session: Session, module: str) -> dict[str, Any]:
         raise _UncheckedError(f"{module} was not done after {AUDIT_S:.0f} s") from None
     except OSError as error:
         raise _UncheckedError(f"{module} cannot be started: {error.strerror}") from error
-    return _found(module, done, url)
+    return _found(module, done)
 
 
-def _found(module: str, done: "subprocess.CompletedProcess[str]", url: str) -> dict[str, Any]:
+def _found(module: str, done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
     """Return the JSON object on the last line of what was printed, whatever its exit code says of it."""
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     try:
@@ -205,8 +205,7 @@ def _found(module: str, done: "subprocess.CompletedProcess[str]", url: str) -> d
     if isinstance(value, dict):
         return value
     if done.returncode != 0:
-        said = done.stderr.replace(url, "the database")  # which may hold a password
-        raise _UncheckedError(f"{module} exited with code {done.returncode}{_last(said)}")
+        raise _UncheckedError(f"{module} exited with code {done.returncode}{_last(done.stderr)}")
     raise _UncheckedError(f"{module} printed no JSON object")
 
 
@@ -215,11 +214,15 @@ def _last(said: str) -> str:
     return f": {lines[-1]}" if lines else ""
 
 
-def database_url(env: Mapping[str, str]) -> str | None:
-    """Return the database that the reference app uses in this environment (app/settings.py); None without any."""
-    named = next((env[name] for name in DATABASE_VARIABLES if env.get(name)), None)
+def database_words(env: Mapping[str, str]) -> list[str] | None:
+    """Return the words that name the reference app's database (app/settings.py); None when it is not known.
+
+    None are needed where the environment names it: an address on a command line shows its password to everybody.
+    """
+    if any(env.get(name) for name in DATABASE_VARIABLES):
+        return []
     folder = env.get(REFERENCE_FOLDER)
-    return named or (f"sqlite+aiosqlite:///{folder}/items.db" if folder else None)
+    return [f"sqlite+aiosqlite:///{folder}/items.db"] if folder else None
 
 
 # --- from the recording ---------------------------------------------------------------------------------------------

@@ -22,8 +22,14 @@ OFF: Mapping[str, tuple[str, str, str]] = {
         "products have a stock below zero",
         "let the database refuse it: CHECK (stock >= 0)",
     ),
+    "unbalanced": (
+        "product's stock is not what was ordered and restocked leaves",
+        "products' stocks are not what was ordered and restocked leaves",
+        "change the stock and write the order in one transaction",
+    ),
 }
-"""Figure of the check after the run -> one, several, and what to do."""
+"""Figure of the check after the run (a number, or a list of cases) -> one, several, and what to do."""
+_UNITS = {"oversold": "pieces", "negative_stock": "products", "unbalanced": "products"}
 
 
 def pack_findings(name: str, parts: Sequence[PartResult], audit: Mapping[str, Any] | None) -> list[Finding]:
@@ -36,7 +42,8 @@ def _audited(audit: Mapping[str, Any]) -> list[Finding]:
     found = []
     for figure, (one, several, cure) in OFF.items():
         value = audit.get(figure)
+        value = len(value) if isinstance(value, (list, tuple)) else value
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             statement = f"{units.count(value)} {one if value == 1 else several}: {cure}"
-            found.append(Finding(figure.replace("_", "-"), statement, float(value), several.partition(" ")[0]))
+            found.append(Finding(figure.replace("_", "-"), statement, float(value), _UNITS[figure]))
     return found

@@ -116,6 +116,6 @@ def _audit(found: Mapping[str, Any]) -> Table:
 def _shown(found: object) -> str:
     if isinstance(found, bool) or found is None:
         return {True: "yes", False: "no", None: NOT_MEASURED}[found]
-    if isinstance(found, int):
-        return units.count(found)
+    if isinstance(found, (list, int)):
+        return units.count(len(found) if isinstance(found, list) else found)
     return units.number(found) if isinstance(found, float) else str(found)
