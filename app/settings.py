@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from .faults import FAULTS
+from .faults import DEFECTS, FAULTS
 
 PREFIX = "PINCHPOINT_APP_"
 SECRET_BYTES_MIN = 32  # RFC 7518 §3.2: a key for HS256 is at least as long as its hash output.
@@ -90,9 +90,10 @@ class Settings(BaseSettings):
     @field_validator("fault")
     @classmethod
     def _known_faults(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(value) - FAULTS.keys())
+        known = FAULTS.keys() | DEFECTS.keys()
+        unknown = sorted(set(value) - known)
         if unknown:
-            raise ValueError(f"names no fault of this app: {', '.join(unknown)}; known: {', '.join(sorted(FAULTS))}")
+            raise ValueError(f"names no fault of this app: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
         return value
 
     @property

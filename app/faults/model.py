@@ -16,6 +16,7 @@ SPARSE_S = 0.0011
 
 LoopHook = Callable[[float], None]
 ConnectionHook = Callable[[AsyncConnection, float], Awaitable[None]]
+StockHook = Callable[[float], Awaitable[None]]
 Ceiling = Callable[[int, int, float], float]
 
 
@@ -52,11 +53,27 @@ class Fault:
         return self.ceiling(workers, cores, severity)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Defect:
+    """One known wrong answer: it costs no capacity, so it has no ceiling, and no verdict can find it; an audit does.
+
+    `stock_gap(severity)` is awaited between reading a product's stock and writing it.
+    """
+
+    name: str
+    label_class: str
+    label_cause: str
+    breaks: str
+    acts_on: str
+    stock_gap: StockHook
+
+
 @dataclass(frozen=True)
 class Active:
-    """The faults that are on, flattened for the hot path: two empty tuples when there is none."""
+    """What is on, flattened for the hot path: two empty tuples and None when nothing is."""
 
     severity: float
     on_loop: tuple[LoopHook, ...]
     on_connection: tuple[ConnectionHook, ...]
     pool: Pool | None
+    stock_gap: StockHook | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pinchpoint.app import boot
-from pinchpoint.app.faults import FAULTS
+from pinchpoint.app.faults import DEFECTS, FAULTS
 from pinchpoint.app.settings import async_database_url, load_settings
 
 SECRET = "s" * 32
@@ -50,7 +50,7 @@ def test_a_database_url_gets_an_async_driver(given: str, used: str) -> None:
         (
             "PINCHPOINT_APP_FAULT",
             "typo",
-            f"PINCHPOINT_APP_FAULT: names no fault of this app: typo; known: {', '.join(sorted(FAULTS))}.",
+            f"PINCHPOINT_APP_FAULT: names no fault of this app: typo; known: {', '.join(sorted({*FAULTS, *DEFECTS}))}.",
         ),
     ],
 )

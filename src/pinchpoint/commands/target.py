@@ -219,7 +219,8 @@ def known_faults() -> dict[str, tuple[str, str]]:
     """Return {fault: (class, cause)} of the reference app, without importing its service."""
     from pinchpoint.app import faults  # noqa: PLC0415 - only runs with --fault need it
 
-    return {name: (fault.label_class, fault.label_cause) for name, fault in faults.FAULTS.items()}
+    labels = {name: (fault.label_class, fault.label_cause) for name, fault in faults.FAULTS.items()}
+    return labels | {name: (defect.label_class, defect.label_cause) for name, defect in faults.DEFECTS.items()}
 
 
 def check_target(config: RunConfig) -> None:
