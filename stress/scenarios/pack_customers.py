@@ -38,6 +38,6 @@ PACK = Pack(
             endpoints=("/customers/invalid",),
             presses="POST /customers: validation and its errors, without the database",
         ),
-    )
+    ),
 )
 """Judged by `pinchpoint run --scenario customers`."""

@@ -48,9 +48,7 @@ def test_locust_finds_the_three_kinds_of_users_in_equal_shares(users: Players) -
         ("RegularUser", {"get_customer": 5, "update_customer": 2}),
     ],
 )
-def test_locust_picks_each_task_as_often_as_the_document_says(
-    users: Players, kind: str, tasks: dict[str, int]
-) -> None:
+def test_locust_picks_each_task_as_often_as_the_document_says(users: Players, kind: str, tasks: dict[str, int]) -> None:
     """An extended kind does what is written for it and nothing that it would inherit."""
     found = users.classes()[kind]
 
