@@ -13,6 +13,7 @@ kind of users only: `locust -f openuser.py --host URL ReadOnlyUser`).
 import random
 import time
 import uuid
+from typing import Any
 
 from locust import FastHttpUser, between, task
 
@@ -49,10 +50,8 @@ class SignedInUser(ApiUser):
         self.signed_in_s = time.monotonic()
         credentials = {"username": USERNAME, "password": PASSWORD}
         with self.client.post("/login", json=credentials, catch_response=True) as response:
-            if response.status_code != OK:
-                return
-            token = response.json().get("access_token")
-        if token:
+            token = field_of(response, "access_token") if response.status_code == OK else None
+        if token is not None:
             self.client.client.default_headers["Authorization"] = f"Bearer {token}"
 
     def stay_signed_in(self) -> None:
@@ -84,7 +83,7 @@ class OpenUserUser(SignedInUser):
         """Log in; leave an agent with a task, so that nobody lists nothing."""
         super().on_start()
         with self.client.post("/agents", json=some_agent(), name="/agents/create", catch_response=True) as response:
-            agent_id = response.json().get("id") if response.status_code == CREATED else None
+            agent_id = field_of(response, "id") if response.status_code == CREATED else None
         if agent_id is not None:
             self.client.post("/tasks", json={"agent_id": agent_id, "title": "Say hello"}, name="/tasks/create")
 
@@ -169,3 +168,12 @@ class AuthenticationUser(ApiUser):
 def some_agent() -> dict[str, str]:
     """Return a valid agent."""
     return {"name": f"Agent {random.randint(1000, 9999)}", "description": "Answers when it is asked."}
+
+
+def field_of(response: Any, name: str) -> Any:
+    """Return a field of the JSON object in an answer; None where there is none."""
+    try:
+        answer = response.json()
+    except (TypeError, ValueError):
+        return None
+    return answer.get(name) if isinstance(answer, dict) else None
