@@ -1,0 +1,185 @@
+"""`pinchpoint compare A B`: did it get better, did it get worse, and where did the bottleneck go?
+
+Both recordings are diagnosed anew, so that an older report brings no older rules; the run folders stay as they are.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pinchpoint.errors import ExitCode, MeasurementError, UsageError
+
+if TYPE_CHECKING:
+    from pinchpoint.diagnosis.compare_runs import Side
+
+RUNS = Path("runs")
+LATEST = "latest"
+COMPARE_JSON, COMPARE_MARKDOWN, COMPARE_HTML = "compare.json", "compare.md", "compare.html"
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """`compare.json`, the files that were written, and the exit code that the later run earned."""
+
+    table: dict[str, Any]
+    paths: dict[str, Path]
+    exit_code: ExitCode
+
+
+def compare(
+    before: Annotated[
+        str, typer.Argument(metavar="A", help="The run to compare with: its folder, or its name below runs/.")
+    ],
+    after: Annotated[str, typer.Argument(metavar="[B]", help="The later run; default: the latest one.")] = LATEST,
+    *,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=0, max=100, help="Percent of capacity lost, or of p95 gained, that is no regression."),
+    ] = 10.0,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for the outputs; default: runs/compare-A-B, beside B.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")
+    ] = False,
+) -> None:
+    """Compare two runs: is B worse than A, and did the bottleneck move?
+
+    Capacity by goal, latency, CPU and memory at the same load, errors, both verdicts, both ledgers, and what was
+    changed between the runs; each change with its 95 % interval, and whether it is more than noise.
+
+    - `pinchpoint compare 20260101-120000-000` the latest run with an older one
+
+    - `pinchpoint compare runs/before runs/after --tolerance 5`
+
+    Exit code 0: no regression. 1: the capacity is lower, or the p95 at the same load higher, by more than --tolerance
+    and by more than noise. 2: the runs cannot be compared. 3: the measurement of one is invalid. docs/compare.md
+    """
+    result = run_compare(before, after, tolerance / 100, out)
+    _show(result, as_json=as_json)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def _show(result: CompareResult, *, as_json: bool) -> None:
+    """Print the result on stdout, and on stderr where it was written; with JSON also that it is a regression."""
+    from pinchpoint.report.compare import render_compare  # noqa: PLC0415 - `--help` should load little
+
+    console, talk = _Stdout(), Console(stderr=True)
+    if as_json:
+        console.say(json.dumps(result.table))
+    else:
+        render_compare(result.table, console)
+    for path in result.paths.values():
+        talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
+    if as_json and result.exit_code:
+        text = f"pinchpoint: {result.table['headline']}"
+        talk.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+class _Stdout(Console):
+    """stdout. A reader that has left changes nothing about the exit code."""
+
+    def on_broken_pipe(self) -> None:
+        """Write what is left to nowhere."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def say(self, text: str) -> None:
+        """Write a line, byte for byte."""
+        try:
+            self.file.write(text + "\n")
+            self.file.flush()
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
+
+def run_compare(before: str, after: str, tolerance: float, out: Path | None = None, root: Path = RUNS) -> CompareResult:
+    """Compare two recorded runs and write the outputs; `tolerance` is a share, 0..1.
+
+    Raises:
+        UsageError: one of them is no run, or they have nothing in common.
+        MeasurementError: one of them is invalid, or the outputs cannot be written.
+
+    """
+    from pinchpoint.commands.compare_table import compare_table  # noqa: PLC0415 - as above
+    from pinchpoint.diagnosis.compare import compare as compared  # noqa: PLC0415
+    from pinchpoint.diagnosis.compare_runs import refusal  # noqa: PLC0415
+
+    folders = run_folder(before, root), run_folder(after, root)
+    names = [folder.name for folder in folders]
+    if names[0] == names[1] and folders[0] != folders[1]:
+        names = [before, after]
+    one, two = (_side(folder, name) for folder, name in zip(folders, names, strict=True))
+    if (objection := refusal(one, two)) is not None:
+        raise (MeasurementError if objection.invalid else UsageError)(objection.text)
+    found = compared(one, two, tolerance)
+    table = compare_table(found)
+    folder = out if out is not None else folders[1].parent / f"compare-{folders[0].name}-{folders[1].name}"
+    code = ExitCode.THRESHOLD_CROSSED if found.regressions else ExitCode.DONE
+    return CompareResult(table, _written(folder, table), code)
+
+
+def run_folder(text: str, root: Path = RUNS) -> Path:
+    """Return the folder of a run that is called by its path, by its name below `root`, or `latest`.
+
+    Raises:
+        UsageError: there is none, or it is a sweep.
+
+    """
+    places = [root / text] if text == LATEST else [Path(text), root / text]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        message = f"there is no run {text!r}, neither here nor in {root}; `pinchpoint runs` lists the runs there are"
+        raise UsageError(message)
+    folder = found.resolve()
+    if (folder / SWEEP_FILE).is_file():
+        inside = sorted(path.parent.name for path in folder.glob("*/run.json"))
+        such = f", such as {text}/{inside[0]}" if inside else ""
+        raise UsageError(f"{text} is a sweep, and its page compares its values; name two of its runs{such}")
+    return folder
+
+
+def _side(folder: Path, name: str) -> "Side":
+    """Diagnose a run as `pinchpoint report` does, and write nothing."""
+    from pinchpoint.commands.limits import recorded_thresholds  # noqa: PLC0415 - as above
+    from pinchpoint.diagnosis import diagnose  # noqa: PLC0415
+    from pinchpoint.diagnosis.compare_runs import Side  # noqa: PLC0415
+    from pinchpoint.diagnosis.staged import judged  # noqa: PLC0415
+    from pinchpoint.profiles.awaits import summarise  # noqa: PLC0415
+    from pinchpoint.profiles.load import load_profiles  # noqa: PLC0415
+    from pinchpoint.recording import load_recording, load_run  # noqa: PLC0415
+
+    run, recording = load_run(folder), load_recording(folder)
+    profiles = load_profiles(recording)
+    limits = recorded_thresholds(recording.settings["load"])
+    diagnosis = judged(diagnose(recording, profiles, summarise(recording, profiles)), recording, limits)
+    return Side(name, run, diagnosis)
+
+
+def _written(folder: Path, table: dict[str, Any]) -> dict[str, Path]:
+    """Write the three outputs; a folder that holds something else stays as it is."""
+    from pinchpoint.recording import write_json  # noqa: PLC0415 - as above
+    from pinchpoint.report.compare import compare_markdown  # noqa: PLC0415
+    from pinchpoint.report.compare_page import compare_html  # noqa: PLC0415
+    from pinchpoint.report.write import write_text  # noqa: PLC0415
+
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / COMPARE_JSON).is_file():
+            raise UsageError(f"{folder} holds something else; choose another folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"cannot write {folder}: {error.strerror}; choose another folder with --out"
+        raise MeasurementError(message) from error
+    paths = {"json": folder / COMPARE_JSON, "markdown": folder / COMPARE_MARKDOWN, "html": folder / COMPARE_HTML}
+    write_json(paths["json"], table)
+    write_text(paths["markdown"], compare_markdown(table))
+    write_text(paths["html"], compare_html(table))
+    return paths
