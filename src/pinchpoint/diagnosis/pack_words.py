@@ -1,15 +1,10 @@
-"""What a pack's figures mean, in sentences: a database that is off, and what each pack knows of its own parts."""
+"""What the check of the database found after the run, in sentences: each with its figure, and what to do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pinchpoint import units
-from pinchpoint.packs import PartResult
 from pinchpoint.records import Finding
-
-Finder = Callable[[Sequence[PartResult]], list[Finding]]
-FINDERS: Mapping[str, Finder] = {}
-"""Scenario -> what else its parts show, in words."""
 
 OFF: Mapping[str, tuple[str, str, str]] = {
     "oversold": (
@@ -28,20 +23,15 @@ OFF: Mapping[str, tuple[str, str, str]] = {
         "change the stock and write the order in one transaction",
     ),
 }
-"""Figure of the check after the run (a number, or a list of cases) -> one, several, and what to do."""
+"""Figure of the check (a number, or a list of cases) -> one, several, and what to do."""
 _UNITS = {"oversold": "pieces", "negative_stock": "products", "unbalanced": "products"}
 
 
-def pack_findings(name: str, parts: Sequence[PartResult], audit: Mapping[str, Any] | None) -> list[Finding]:
-    """List what the database and the parts show; data that is wrong comes first."""
-    finder = FINDERS.get(name)
-    return [*_audited(audit or {}), *(finder(parts) if finder is not None else [])]
-
-
-def _audited(audit: Mapping[str, Any]) -> list[Finding]:
+def audit_findings(audit: Mapping[str, Any] | None) -> list[Finding]:
+    """List what is wrong in the database; nothing is said of what was not checked."""
     found = []
     for figure, (one, several, cure) in OFF.items():
-        value = audit.get(figure)
+        value = (audit or {}).get(figure)
         value = len(value) if isinstance(value, (list, tuple)) else value
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             statement = f"{units.count(value)} {one if value == 1 else several}: {cure}"

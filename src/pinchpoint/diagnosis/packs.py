@@ -11,7 +11,8 @@ from typing import Any
 
 from pinchpoint import histograms, units
 from pinchpoint.clientstats import client_figures
-from pinchpoint.diagnosis.pack_words import pack_findings
+from pinchpoint.diagnosis.pack_findings import request_findings
+from pinchpoint.diagnosis.pack_words import audit_findings
 from pinchpoint.diagnosis.staged import end_of
 from pinchpoint.diagnosis.steps import ladder, slo_of
 from pinchpoint.measures import Step
@@ -72,7 +73,7 @@ def pack_result(
         parts=parts,
         targets=judged,
         audit=audit,
-        findings=tuple(pack_findings(name, parts, audit)),
+        findings=(*audit_findings(audit), *request_findings(window.rows, pack.parts)),
         step=window.step,
     )
 
@@ -215,8 +216,8 @@ def observed(target: Target, window: Window) -> float | None:
         return None if window.users is None else float(window.users)
     seen = _seen(window.rows, target.endpoints)
     if target.metric == "rps":
-        silent = window.seconds <= 0 or (target.endpoints and not seen.done)
-        return None if silent else seen.ok / window.seconds
+        unasked = bool(target.endpoints) and not seen.done
+        return None if unasked or window.seconds <= 0 else seen.ok / window.seconds
     if target.metric == "error_rate":
         return seen.failed / seen.done if seen.done else None
     if target.metric == "avg_ms":
