@@ -4,8 +4,8 @@ Runs under pinchpoint (`--scenario petstore`) and as a plain Locust file, all of
 --host URL CreatePet` is one of the seed's scripts.
 
 Every user numbers what it creates from a range of its own. With `PINCHPOINT_PETSTORE_IDS=clash` the seed's story is
-told instead: one new user in four brings an id that is taken, and some orders go for a pet that somebody else has just
-ordered.
+told instead: one new user in four brings an id that is taken, and some orders go for a pet that somebody else orders at
+that moment.
 """
 
 import itertools
@@ -24,10 +24,11 @@ CREATED = 201
 PASSWORD = "petstore password"  # noqa: S105 - of users that exist for the load alone
 
 CLASH = os.environ.get("PINCHPOINT_PETSTORE_IDS") == "clash"
-CLASHING, RACING = 0.2484, 0.0436
-"""Shares of the requests that the seed saw fail."""
-STALE_S = 1.0
-"""For this long a shopper's list still shows a pet that is gone."""
+CLASHING = 0.2484
+"""Share of the new users that the seed saw fail."""
+RACING, TOGETHER_S = 0.057, 0.05
+"""Share of the shoppers who go for a pet that another one ordered at most so long ago. With 30 of them that is about
+4.4 % of the orders, as the seed saw; with few of them there is seldom anybody to race."""
 
 RANGE_BITS = 22
 """Four million ids each; the 40 bits above them are drawn by the user, so no two users, processes or runs meet."""
@@ -79,7 +80,7 @@ class OrderPet(PetstoreUser):
     @task
     def order(self) -> None:
         """Order a pet; where the store is empty, bring one first."""
-        pet = self._stale() if CLASH and random.random() < RACING else None
+        pet = self._contested() if CLASH and random.random() < RACING else None
         if pet is None:
             if not PETS:
                 self.create_pet(name="/petstore/pets (to order)")
@@ -89,12 +90,12 @@ class OrderPet(PetstoreUser):
             OrderPet.newest = (pet, self, time.monotonic())
         self.client.post("/petstore/orders", json={"pet_id": pet, "quantity": 1})
 
-    def _stale(self) -> int | None:
-        """Return the pet that another user has just ordered; alone nobody races."""
+    def _contested(self) -> int | None:
+        """Return the pet that another user is ordering; None when nobody is."""
         if OrderPet.newest is None:
             return None
         pet, buyer, ordered_s = OrderPet.newest
-        return pet if buyer is not self and time.monotonic() - ordered_s < STALE_S else None
+        return pet if buyer is not self and time.monotonic() - ordered_s < TOGETHER_S else None
 
 
 class CreateUser(PetstoreUser):

@@ -46,9 +46,10 @@ _KINDS = {
     DROPPED: ("counter", "default"),
 }
 _CONDITION = re.compile(
-    rf"^(?:(?P<metric>{DURATION}|{FAILED}|{REQUESTS}|{DROPPED})(?P<tag>\{{name:.*\}})?:)?(?P<rest>[^:]+)$"
+    rf"(?:(?P<metric>{'|'.join(_KINDS)})(?P<tag>\{{name:.*\}})?:)?"
+    r"(?P<text>(?P<figure>avg|min|max|med|rate|count|p\([0-9.]+\))(?P<op>[<>=!]+)(?P<limit>[0-9.e+-]+))"
 )
-"""A threshold as `stress.thresholds` spells it: with its metric, or with an aggregate that says which."""
+"""A threshold as `stress.thresholds` spells it: with its metric, or with a figure that says which."""
 
 
 def k6_summary(report: Report, digests: Sequence[DigestRow], parts: Sequence[Part] = ()) -> dict[str, Any]:
@@ -206,16 +207,15 @@ def _add_thresholds(metrics: dict[str, Metric], judged: Iterable[dict[str, Any]]
     figures again.
     """
     for one in judged:
-        found = _CONDITION.match(str(one["threshold"]).removeprefix("error_"))
+        found = _CONDITION.fullmatch(str(one["threshold"]).removeprefix("error_"))
         if found is None:
             continue
-        usual = FAILED if found["rest"].startswith("rate") else DURATION
+        usual = FAILED if found["figure"] == "rate" else DURATION
         name = (found["metric"] or usual) + (found["tag"] or "")
         if one.get("asked"):
-            _put(metrics, name, found["rest"], ok=bool(one["ok"]))
+            _put(metrics, name, found["text"], ok=bool(one["ok"]))
         else:
-            figure, _, limit = found["rest"].partition("<")
-            _add_default(metrics, name, figure, float(limit))
+            _add_default(metrics, name, found["figure"], float(found["limit"]))
 
 
 def _add_default(metrics: dict[str, Metric], name: str, figure: str, limit: float) -> None:
