@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinchpoint.packs import Pack
-from pinchpoint.stress.scenarios import pack_customers, pack_fastapi, pack_openuser, pack_petstore
+from pinchpoint.packs import AUDITED, Pack
+from pinchpoint.stress.scenarios import pack_customers, pack_fastapi, pack_inventory, pack_openuser, pack_petstore
 
 _HERE = Path(__file__).resolve().parent
 
@@ -26,6 +26,14 @@ class Scenario:
 def _scenario(name: str, description: str, presses: str, pack: Pack | None = None) -> Scenario:
     return Scenario(name, _HERE / f"{name}.py", description, presses, pack)
 
+
+_SPECIAL_CASES = Pack(
+    targets=tuple(target for target in pack_inventory.PACK.targets if target.metric in AUDITED),
+    grades=pack_inventory.PACK.grades,
+    model="users",
+    staged=((0.1, 20), (0.9, 20)),  # the document's own: -u 20 -r 5
+    audit=pack_inventory.PACK.audit,
+)
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -51,6 +59,13 @@ SCENARIOS: dict[str, Scenario] = {
             "inventory",
             "manage products (30), order, pay and ship (50), watch (20), and race for the last pieces (10)",
             "transactions on rows that everybody wants: stock under contention, bulk writes, aggregates",
+            pack_inventory.PACK,
+        ),
+        _scenario(
+            "inventory_scenarios",
+            "race for five pieces, write in bulk, sell out and restock, watch closely, and ask for what cannot be had",
+            "the special cases of the inventory: one row that all want, sold-out stock, refusals",
+            _SPECIAL_CASES,
         ),
         _scenario(
             "openuser",

@@ -133,7 +133,7 @@ def sustained_step(steps: Sequence[Step], sustainable_rps: float | None) -> Step
 
 def _scenarios(diagnosis: Diagnosis, slo: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the parts of a pack, else judge each endpoint at the sustainable load, latency of successful requests."""
-    if diagnosis.pack is not None:
+    if diagnosis.pack is not None and diagnosis.pack.parts:
         return [_part(part, diagnosis.pack.step) for part in diagnosis.pack.parts]
     step = sustained_step(diagnosis.steps, diagnosis.capacity.sustainable_rps)
     if step is None:
