@@ -18,7 +18,7 @@ LEVEL_0 = {
     "pinchpoint.measures",
     "pinchpoint.records",
 }
-LEVEL_0 |= {"pinchpoint.soak_records", "pinchpoint.staged_records"}
+LEVEL_0 |= {"pinchpoint.answer_records", "pinchpoint.soak_records", "pinchpoint.staged_records"}
 LEVEL_0 |= {"pinchpoint.rows", "pinchpoint.scaling", "pinchpoint.packs"}
 LEVEL_1 = {"pinchpoint.recording", "pinchpoint.processes", "pinchpoint.readiness", "pinchpoint.guard"}
 LEVEL_1 |= {"pinchpoint.histograms", "pinchpoint.clientstats", "pinchpoint.seconds"}

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pinchpoint import units
-from pinchpoint.report import awaits, goals, inside, packs, soak, staged, words
+from pinchpoint.report import awaits, goals, inside, packs, questions, soak, staged, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,7 @@ def render_html(report: dict[str, Any], series: dict[str, Any], graphs: Mapping[
         soak={"title": soak.headline(report), "facts": soak.facts(report), "tables": soak.tables(report)},
         staged=staged,
         packs=packs,
+        questions=questions.table(report),
         has_series=bool(series["t_s"]),
     )
 

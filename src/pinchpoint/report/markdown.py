@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinchpoint import units
-from pinchpoint.report import awaits, goals, inside, packs, soak, staged, words
+from pinchpoint.report import awaits, goals, inside, packs, questions, soak, staged, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,6 +25,7 @@ def render_markdown(report: Report) -> str:
             "Capacity",
             [*table(("what", "value"), words.capacity_lines(report)), words.model_line(report), "", *_goals(report)],
         ),
+        *_questions(report),
         _section("Advice", _advice(report)),
         _section("Evidence", _evidence(report)),
         _section("Ledger: the rate at which each resource would bind", _ledger(report)),
@@ -156,6 +157,12 @@ def _awaits(report: Report) -> list[list[str]]:
 
 def _shown(one: inside.Table) -> list[str]:
     return [f"### {one.title}", "", *table(one.head, one.rows), *([plain(one.note), ""] if one.note else [])]
+
+
+def _questions(report: Report) -> list[list[str]]:
+    """Return the section, or nothing for a report without answers."""
+    found = questions.table(report)
+    return [] if found is None else [_section(found.title, table(found.head, found.rows))]
 
 
 def _pack(report: Report) -> list[list[str]]:

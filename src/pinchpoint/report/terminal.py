@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinchpoint import units
-from pinchpoint.report import awaits, goals, packs, soak, staged, words
+from pinchpoint.report import awaits, goals, packs, questions, soak, staged, words
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -58,6 +58,7 @@ def _render(report: dict[str, Any], console: Console) -> None:
     _pack(report, console)
     _stages(report, console)
     _facts(report, console)
+    _questions(report, console)
     _listed(console, "Evidence", _evidence(report)[:EVIDENCE_SHOWN])
     _listed(console, "Advice", [words.advice_text(one) for one in verdict["advice"]])
     _listed(console, "Findings", [one["statement"] for one in report["findings"]])
@@ -86,13 +87,25 @@ def _facts(report: dict[str, Any], console: Console) -> None:
     facts += [("Requests wait for", waited)] if waited else []
     if report["recovery"] is not None:
         facts.append(("Recovery", words.recovery_line(report)))
+    console.print()
+    _pairs(facts, console)
+
+
+def _pairs(pairs: list[tuple[str, str]], console: Console) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
-    for name, value in facts:
+    for name, value in pairs:
         grid.add_row(Text(name), Text(value))
-    console.print()
     _say(console, Padding(grid, INDENT))
+
+
+def _questions(report: dict[str, Any], console: Console) -> None:
+    answered = questions.lines(report)
+    if answered:
+        console.print()
+        _say(console, Text(questions.TITLE, "bold"))
+        _pairs(answered, console)
 
 
 def _soak(report: dict[str, Any], console: Console) -> None:
