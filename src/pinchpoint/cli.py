@@ -15,6 +15,7 @@ from rich.console import Console
 
 from pinchpoint import __version__
 from pinchpoint.commands import other_hosts
+from pinchpoint.commands.compare import compare
 from pinchpoint.commands.options import LOAD, configure, cores, settings
 from pinchpoint.commands.printing import Result, show_json
 from pinchpoint.commands.scenarios import scenarios
@@ -277,15 +278,22 @@ app.command("sweep")(
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/latest.")] = RUNS / "latest",
     *,
+    k6: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Write the figures there too, as k6's handleSummary data."),
+    ] = None,
     as_json: AS_JSON = False,
 ) -> None:
     """Rebuild every output of a recorded run, whole or cut short; needs no server."""
+    from pinchpoint.commands.k6 import export_k6  # noqa: PLC0415 - as above
     from pinchpoint.commands.rebuild import rebuild  # noqa: PLC0415 - as above
     from pinchpoint.report.terminal import render_summary  # noqa: PLC0415
 
     rebuilt = rebuild(folder)
     if rebuilt.damaged_rows:
         talk.print(f"{rebuilt.damaged_rows} damaged rows of the recording were left out", highlight=False)
+    if k6 is not None:
+        _wrote({"k6": export_k6(folder, rebuilt.report, k6)})
     if as_json:
         show_json(rebuilt.report)
         return
@@ -294,6 +302,7 @@ def report(
 
 
 app.command()(scenarios)
+app.command()(compare)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pinchpoint.answer_records import Answer
     from pinchpoint.measures import Latency, Phase, Step
     from pinchpoint.packs import PackResult
     from pinchpoint.soak_records import Soak
@@ -379,6 +380,8 @@ class Diagnosis:
     """None where no ceiling or no capacity is known."""
     pack: PackResult | None = None
     """Only of a run with a bundled scenario that has parts or targets."""
+    questions: list[Answer] = field(default_factory=list)
+    """The questions of a load test, answered."""
 
 
 _JSON_NAMES = {"class_": "class", "from_": "from"}

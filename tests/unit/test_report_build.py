@@ -49,7 +49,8 @@ def test_every_section_of_the_contract_stands() -> None:
     """Fields that were not measured are null or empty, never absent."""
     sections = ["schema", "run", "validity", "capacity", "recovery", "steps", "ledger"]
     sections += ["ledger_check", "time", "awaits", "verdict"]
-    further = ["findings", "experiments", "soak", "stages", "generator", "scenarios", "pack", "profiles", "artifacts"]
+    further = ["findings", "experiments", "soak", "stages", "generator", "scenarios", "pack", "questions"]
+    further += ["profiles", "artifacts"]
 
     assert list(build_report({}, bare(), [])) == [*sections, *further]
 

@@ -7,6 +7,7 @@ from typing import Any
 from pinchpoint.commands.limits import recorded_thresholds
 from pinchpoint.commands.packs import judged_by_pack
 from pinchpoint.diagnosis import diagnose
+from pinchpoint.diagnosis.questions import answers
 from pinchpoint.diagnosis.staged import crossings, judged
 from pinchpoint.profiles.awaits import await_profiles, summarise
 from pinchpoint.profiles.load import load_profiles
@@ -44,7 +45,8 @@ def rebuild(folder: Path) -> Rebuilt:
     profiles = [*taken, *await_profiles(recording, taken)]
     limits = recorded_thresholds(recording.settings["load"])
     diagnosis = judged(diagnose(recording, taken, awaits), recording, limits)
-    diagnosis = replace(diagnosis, pack=judged_by_pack(diagnosis, recording))
+    asked = answers(diagnosis, recording.settings)
+    diagnosis = replace(diagnosis, pack=judged_by_pack(diagnosis, recording), questions=asked)
     paths = write_reports(folder, recording, run, diagnosis, profiles, awaits)
     damaged = int(recording.extra.get("damaged_rows", 0))
     crossed = crossings(run.get("mode"), diagnosis, recording)

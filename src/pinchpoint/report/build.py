@@ -70,6 +70,7 @@ def build_report(
         "generator": to_jsonable(diagnosis.generator),
         "scenarios": _scenarios(diagnosis, run.get("slo") or {}),
         "pack": _pack(diagnosis.pack),
+        "questions": to_jsonable(diagnosis.questions),
         "profiles": to_jsonable(list(profiles)),
         "artifacts": _artifacts(profiles),
     }
