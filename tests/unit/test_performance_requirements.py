@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pinchpoint.diagnosis import checklist_endpoints
 from support.benchmarks import REQUIREMENTS, Measure, Measured, newest_saved, table
 
 HERE = {"node": "here", "python": "CPython 3.11.9"}
@@ -24,6 +25,21 @@ def test_the_requirements_are_those_of_the_document() -> None:
         "List Operations": (200, 1000),
         "Create Operations": (500, 2000),
     }
+
+
+def test_the_checklist_holds_endpoints_against_the_same_table() -> None:
+    """It is shipped with the package, which the benchmarks are not: two tables, one content."""
+    rows = [
+        checklist_endpoints.HEALTH,
+        checklist_endpoints.ROOT,
+        checklist_endpoints.AUTHENTICATION,
+        checklist_endpoints.LISTING,
+        checklist_endpoints.CREATION,
+    ]
+
+    assert [(row.kind, row.mean_ms, row.max_ms) for row in rows] == [
+        (name.lower(), each.target_mean_ms, each.acceptable_max_ms) for name, each in REQUIREMENTS.items()
+    ]
 
 
 @pytest.mark.parametrize(
