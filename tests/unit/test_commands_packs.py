@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pinchpoint.cli import main
 from pinchpoint.commands import packs
 from pinchpoint.commands.config import DEFAULT_USER_STEPS, RunConfig
 from pinchpoint.commands.options import configure
@@ -138,6 +139,19 @@ def test_a_preset_that_makes_no_sense_is_refused(said: dict[str, Any], preset: s
     """With what to leave out, or what there is."""
     with pytest.raises(UsageError, match=words):
         with_pack({**ASKED, **said}, preset)
+
+
+def test_the_command_line_refuses_it_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, and no run folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(["run", "--scenario", "items", "--preset", "light"])
+
+    assert left.value.code == 2
+    assert "--preset goes with a --scenario that has presets" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_scenario_the_options_mean_what_they_did() -> None:

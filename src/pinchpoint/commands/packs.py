@@ -195,7 +195,7 @@ def _ask(session: Session, module: str) -> dict[str, Any]:
     return _found(module, done)
 
 
-def _found(module: str, done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+def _found(module: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the JSON object on the last line of what was printed, whatever its exit code says of it."""
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     try:
