@@ -80,7 +80,7 @@ class Race:
         self.product_id: int | None = None
         self.sold_out = False
         self.making = False
-        self.sold = 0
+        self.orders: set[int] = set()
 
 
 class LastItemRaceUser(ScenarioUser):
@@ -124,18 +124,19 @@ class LastItemRaceUser(ScenarioUser):
         try:
             product_id = self.create(LAST_PIECES, "/products/create/last-pieces")
             if product_id is not None:
-                race.product_id, race.sold_out, race.sold = product_id, False, 0
+                race.product_id, race.sold_out, race.orders = product_id, False, set()
         finally:
             race.making = False
 
     def _count(self, wanted: int) -> Callable[[Any], str]:
-        """Return what counts the pieces sold of a product and complains about one too many."""
+        """Return what counts the orders of a product's pieces and complains about one too many."""
 
         def complaint(response: Any) -> str:
             if response.status_code != CREATED or self.race.product_id != wanted:
                 return ""
-            self.race.sold += 1
-            return f"sold {self.race.sold} of {LAST_PIECES} pieces" if self.race.sold > LAST_PIECES else ""
+            self.race.orders.add(response.json()["id"])
+            sold = len(self.race.orders)
+            return f"sold {sold} of {LAST_PIECES} pieces" if sold > LAST_PIECES else ""
 
         return complaint
 
