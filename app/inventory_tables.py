@@ -40,7 +40,7 @@ restocks = Table(
     "inventory_restocks",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("product_id", ForeignKey(products.c.id), nullable=False),
+    Column("product_id", Integer, ForeignKey(products.c.id), nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -57,8 +57,8 @@ order_lines = Table(
     "inventory_order_lines",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("order_id", ForeignKey(orders.c.id), nullable=False, index=True),
-    Column("product_id", ForeignKey(products.c.id), nullable=False),
+    Column("order_id", Integer, ForeignKey(orders.c.id), nullable=False, index=True),
+    Column("product_id", Integer, ForeignKey(products.c.id), nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("unit_price", Float, nullable=False),
 )
