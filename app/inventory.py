@@ -6,13 +6,13 @@ Nobody sets a stock but the one who creates the product: it is added to by resto
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Float, Integer, bindparam, case, func, insert, select, type_coerce, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from .database import engine_of, now
-from .inventory_orders import router as orders_router
+from .inventory_orders import router
 from .inventory_tables import (
     CANCELLED,
     NAME_MAX,
@@ -28,6 +28,9 @@ from .inventory_tables import (
     writing,
 )
 from .items import ID_MAX
+
+# One router for both files: routes of a router inside a router take longer to find.
+__all__ = ["router"]
 
 PRICE_MAX = 1_000_000.0
 PIECES_MAX = 1_000_000
@@ -83,8 +86,6 @@ _LAST_RESTOCKS = (
 )
 
 ProductId = Annotated[int, Path(ge=1, le=ID_MAX)]
-
-router = APIRouter(tags=["inventory"])
 
 
 class ProductDetails(BaseModel):
@@ -315,5 +316,3 @@ def _found(row: Any) -> Product:
         raise HTTPException(404, "Product not found")
     return Product(id=row[0], name=row[1], description=row[2], price=row[3], stock=row[4], created_at=row[5])
 
-
-router.include_router(orders_router)
