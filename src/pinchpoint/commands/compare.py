@@ -117,7 +117,8 @@ def run_compare(before: str, after: str, tolerance: float, out: Path | None = No
     names = [folder.name for folder in folders]
     if names[0] == names[1] and folders[0] != folders[1]:
         names = [before, after]
-    one, two = (_side(folder, name) for folder, name in zip(folders, names, strict=True))
+    one = _side(folders[0], names[0])
+    two = one if folders[0] == folders[1] else _side(folders[1], names[1])
     if (objection := refusal(one, two)) is not None:
         raise (MeasurementError if objection.invalid else UsageError)(objection.text)
     found = compared(one, two, tolerance)

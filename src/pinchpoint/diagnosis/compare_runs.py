@@ -206,7 +206,8 @@ def _sizes(steps: Iterable[Step], key: str) -> dict[str, float]:
 def warnings(before: Side, after: Side) -> list[str]:
     """Return what makes the comparison doubtful, a sentence each."""
     found = []
-    if before.run.get("id") is not None and before.run.get("id") == after.run.get("id"):
+    name = before.run.get("id")
+    if before is after or (name is not None and name == after.run.get("id")):
         found.append("Both are the same run: nothing can differ.")
     began = [str(side.run.get("started_at") or "") for side in (before, after)]
     if all(began) and began[0] > began[1]:
