@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 
 from pinchpoint import __version__
-from pinchpoint.commands import other_hosts
+from pinchpoint.commands import checklist, other_hosts
 from pinchpoint.commands.compare import compare
+from pinchpoint.commands.init import init
 from pinchpoint.commands.options import LOAD, configure, cores, settings
 from pinchpoint.commands.printing import Result, show_json
 from pinchpoint.commands.scenarios import scenarios
@@ -33,6 +34,8 @@ app = typer.Typer(
 )
 talk = Console(stderr=True)
 RUNS = Path("runs")
+SHARING = ("run", "soak", "sweep", "checklist")
+"""Commands that share `configure`'s options, and so the settings."""
 SOAK_SEARCH_S, SOAK_START_S = 75.0, 15.0
 """What a soak needs before it begins, with and without a search for its rate: for the time shown as left."""
 
@@ -45,8 +48,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1 :]
     try:
-        defaults = settings(Path.cwd()) if words and words[0] in {"run", "sweep", "soak"} else {}
-        by_command = {"run": defaults, "soak": defaults, "sweep": _without(defaults, "workers")}
+        defaults = settings(Path.cwd()) if words and words[0] in SHARING else {}
+        by_command = {**dict.fromkeys(SHARING, defaults), "sweep": _without(defaults, "workers")}
         app(args=words, obj=tuple(command), default_map=by_command)
     except PinchpointError as error:
         talk.print(f"pinchpoint: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -301,8 +304,10 @@ def report(
     _wrote(rebuilt.paths)
 
 
-app.command()(scenarios)
 app.command()(compare)
+app.command()(scenarios)
+app.command()(init)
+app.command("checklist")(_with_options(checklist.checklist, *checklist.OPTIONS, leave_out=checklist.LEFT_OUT))
 
 
 @app.command()

@@ -52,7 +52,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "petstore",
             "create pets, order pets, create users and log users in, as k6-style scenarios with stages",
-            "inserts with unique keys, orders that refer to rows others write, and the hashing of passwords",
+            "inserts under unique keys, orders that one client alone can win, and a login that reads one row",
             pack_petstore.PACK,
         ),
         _scenario(
