@@ -6,8 +6,6 @@ Registered like the other commands that share `run`'s options:
 """
 
 import inspect
-import json
-import sys
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -15,6 +13,7 @@ import typer
 from rich.console import Console
 
 from pinchpoint.commands.options import configure
+from pinchpoint.commands.printing import Result, show_json
 from pinchpoint.errors import ExitCode
 
 DEFAULT_BUDGET = "5m"
@@ -70,10 +69,9 @@ def checklist(*, ctx: typer.Context, peak: float | None, as_json: bool, **option
     options["budget"] = options.get("budget") or DEFAULT_BUDGET
     result = run_checklist(replace(configure(**options), command=ctx.obj or ()), peak, talk)
     if as_json:
-        sys.stdout.write(json.dumps(result.checklist) + "\n")
-        sys.stdout.flush()
+        show_json(result.checklist)
     else:
-        render_checklist(result.checklist, Console())
+        render_checklist(result.checklist, Result())
         for path in result.paths.values():
             talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
     if result.problem:

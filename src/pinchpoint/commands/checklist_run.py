@@ -16,28 +16,14 @@ from rich.console import Console
 
 from pinchpoint import units
 from pinchpoint.commands.cache_watch import CacheWatch
-from pinchpoint.commands.checklist_times import (
-    BEYOND_PEAK,
-    SOAK_OVERHEAD_S,
-    Times,
-    profile,
-    soak_seconds,
-    split,
-)
+from pinchpoint.commands.checklist_times import SOAK_OVERHEAD_S, Times, profile, soak_seconds, split
 from pinchpoint.commands.checks import PORT, validated
 from pinchpoint.commands.config import HOST, RunConfig, SoakAsk
 from pinchpoint.commands.run import RunResult, execute, interruptible, run_id
 from pinchpoint.commands.staged import stages_budget
-from pinchpoint.diagnosis.checklist import (
-    PEAK_SHARE,
-    Evidence,
-    Run,
-    checklist,
-    held_arrivals,
-    invalid_because,
-)
+from pinchpoint.diagnosis.checklist import PEAK_SHARE, Evidence, Run, checklist, held_arrivals, invalid_because
 from pinchpoint.diagnosis.checklist_lines import ITEMS
-from pinchpoint.diagnosis.checklist_load import Limits
+from pinchpoint.diagnosis.checklist_load import BEYOND_PEAK, Limits
 from pinchpoint.errors import ExitCode, Interrupted, PinchpointError, UsageError
 from pinchpoint.readiness import free_port
 from pinchpoint.recording import load_recording, new_run_folder, write_json

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pinchpoint.commands.config import SHORTEST_BUDGET_S, SHORTEST_SOAK_S
 from pinchpoint.commands.staged import LEAST_OVERHEAD_S
+from pinchpoint.diagnosis.checklist_load import BEYOND_PEAK
 from pinchpoint.errors import UsageError
 from pinchpoint.stress.grammar import plain, seconds_text
 
@@ -25,8 +26,6 @@ END_S = 5.0
 
 LIGHT_SHARE, MOST_LIGHT_RPS, LEAST_LIGHT_RPS = 0.2, 20.0, 0.5
 """Of the peak: requests that do not meet each other, and enough of them for a mean."""
-
-BEYOND_PEAK = 1.5
 
 
 @dataclass(frozen=True)
