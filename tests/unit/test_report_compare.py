@@ -196,6 +196,6 @@ def test_open_ends_are_told_in_words() -> None:
     found = table(side("a"), side("b", with_capacity(2.0, reached=False)))
     row = tables(found)[0].rows[0]
 
-    assert (row[2], row[4], row[5]) == ("at least 187/s", ">= +93 %", "better")
+    assert (row[2], row[4], row[5]) == ("at least 187/s", ">= +95 %", "better")
     assert math.isclose(found["capacity"][0]["change"]["ratio"], 2.0)
     assert found["capacity"][0]["change"]["high"] is None

@@ -9,6 +9,9 @@ from pinchpoint.measures import ServerFigures, Step
 UNCHANGED = 0.05
 """A ratio this close to 1 is none: memory read at two moments differs by more."""
 
+WELL_BEYOND = 1.4
+"""Times what is sustained, from which a load is an overload (`commands.plan` asks for 1.5 times)."""
+
 FINEST_S = 0.1
 """A recovery cannot be told finer."""
 
@@ -27,8 +30,9 @@ def stress(asked: Asked) -> Found:
     if step.server.cpu_cores is None and _memory(step.server) is None:
         return not_measured("the server's processes could not be seen", UNSEEN)
     parts = [_cpu(asked, step), _memory_told(asked, step), _deaths(step)]
-    text = f"At {asked.load_text(load_of(step))}{_times(asked, step)}: {', '.join(part for part in parts if part)}."
-    if step.phase != "overload" and asked.mode == "search":
+    text = f"At {asked.load_text(load_of(step))}{_beyond(asked, step)}: {', '.join(part for part in parts if part)}."
+    times = _times(asked, step)
+    if times is not None and times < WELL_BEYOND and asked.mode == "search" and not asked.closed:
         text += " No heavier load was tried; a longer --budget presses 1.5 times as hard."
     figures = [
         Figure("CPU", step.server.cpu_cores, "cores"),
@@ -40,11 +44,16 @@ def stress(asked: Asked) -> Found:
     return answered(text, step.server.cpu_cores, "cores", figures)
 
 
-def _times(asked: Asked, step: Step) -> str:
-    """Say how far beyond the limit that is."""
+def _times(asked: Asked, step: Step) -> float | None:
+    """Return how many times what it sustains that is."""
     capacity = asked.diagnosis.capacity
     base = capacity.sustainable_users if asked.closed else capacity.sustainable_rps
-    return f" ({load_of(step) / base:.1f} times what it sustains)" if base else ""
+    return load_of(step) / base if base else None
+
+
+def _beyond(asked: Asked, step: Step) -> str:
+    times = _times(asked, step)
+    return f" ({times:.1f} times what it sustains)" if times is not None else ""
 
 
 def _cpu(asked: Asked, step: Step) -> str | None:

@@ -47,10 +47,11 @@ def response_time(asked: Asked) -> Found:
     """Answer: which response time, at how many users or requests per second."""
     capacity = asked.diagnosis.capacity
     latency, step = capacity.latency_at_sustainable_ms, asked.sustained
-    if latency is None:
+    load = capacity.sustainable_users if asked.closed else capacity.lower_bound_rps
+    if latency is None or load is None:
         return _none_held(asked)
-    load = asked.load_text(capacity.sustainable_users if asked.closed else capacity.lower_bound_rps)
-    text = f"p95 {units.ms(latency.p95)} at {load}{_in_flight(asked, step)}{_within(asked, latency.p95)}"
+    at = f"{asked.load_text(load)}{_in_flight(asked, step)}"
+    text = f"p95 {units.ms(latency.p95)} at {at}{_within(asked, latency.p95)}"
     mean = _mean_ms(step)
     average = f"average {units.ms(mean)}, " if mean is not None else ""
     text += f"; {average}p50 {units.ms(latency.p50)}, p99 {units.ms(latency.p99)}.{_slowest(step)}{_by_load(asked)}"
