@@ -21,6 +21,7 @@ Comparison = dict[str, Any]
 LESS_IS_BETTER = frozenset({"p50", "p95", "cpu", "memory", "errors"})
 BETTER, WORSE, LEVEL, UNKNOWN = "better", "worse", "within noise", "cannot tell"
 STYLES = {BETTER: "green", WORSE: "red", LEVEL: "dim", UNKNOWN: "dim"}
+MOST_LOADS = 20
 INDENT = (0, 0, 0, 2)
 SIDES = (("A", "before"), ("B", "after"))
 
@@ -113,7 +114,7 @@ def tables(found: Comparison) -> list[Table]:
 
 def words_of(one: Table) -> frozenset[str]:
     """Return the columns that hold words, not figures."""
-    return frozenset({one.head[0], "", "what it asks"} | ({"A", "B"} if one.title in _WORDY else set()))
+    return frozenset({one.head[0], "", *(("A", "B") if one.title in _WORDY else ())})
 
 
 def capacity(found: Comparison) -> Table:
@@ -230,9 +231,9 @@ def _demand_ms(row: dict[str, Any] | None) -> float | None:
 
 
 def loads(found: Comparison) -> Table:
-    """Return every load of both runs: latency and errors."""
+    """Return the loads of both runs, the heaviest ones: a profile with slopes has hundreds."""
     rows = []
-    for pair in found["loads"]:
+    for pair in found["loads"][-MOST_LOADS:]:
         one, two = pair["before"], pair["after"]
         load = units.rps(one["load"]) if found["before"]["model"] != "users" else f"{units.number(one['load'])} users"
         rows.append(
