@@ -12,6 +12,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pinchpoint.commands.init_helpers import FUNCTIONS
+from pinchpoint.commands.init_plan import make_plan
+from pinchpoint.commands.init_words import Usage, written
+from pinchpoint.stress.openapi import read_api
 
 PATTERNS = (
     r"^[a-z]+$",
@@ -161,4 +164,89 @@ def shop() -> dict[str, Any]:
             },
         },
         {"Item": ITEM},
+    )
+
+
+USAGE = Usage(name="locustfile.py", target="shop:app")
+TOKEN = {"type": "object", "properties": {"access_token": {"type": "string"}}}
+PAIR = {
+    "type": "object",
+    "properties": {"username": {"type": "string"}, "password": {"type": "string", "minLength": 8}},
+    "required": ["username", "password"],
+}
+BEARER = {"securitySchemes": {"Bearer": {"type": "http", "scheme": "bearer"}}}
+LOCKED = [{"Bearer": []}]
+
+
+def text_of(content: dict[str, Any], user: str | None = None, password: str | None = None) -> str:
+    """Return the file of a document."""
+    return written(make_plan(read_api(content), user, password), USAGE)
+
+
+def with_login(**more: Any) -> dict[str, Any]:
+    """Return a document with a login, and with what else is given."""
+    paths = {
+        "/login": {"post": operation(TOKEN, PAIR)},
+        "/me": {"get": operation(security=LOCKED)},
+        **more,
+    }
+    return document(paths, components=BEARER)
+
+
+def everything() -> dict[str, Any]:
+    """Return a document with something of each kind that the words have to deal with."""
+    file = {"type": "string", "format": "binary"}
+    form = {"type": "object", "properties": {"ok": {"type": "boolean"}, "n": {"type": "integer"}}}
+    upload = {"type": "object", "properties": {"note": {"type": "string"}, "file": file, "meta": ITEM}}
+    long = {"type": "string", "enum": [f"a value with many words and the number {number}" for number in range(9)]}
+    body = {
+        "type": "object",
+        "properties": {
+            "lines": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+            "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": True},
+            "kind": long,
+            "when": {"type": "string", "format": "date-time"},
+            "price": {"type": "number", "exclusiveMinimum": 0},
+            "code": {"type": "string", "pattern": r"^[A-Z]{3}-\d{4}$"},
+            "quote": {"const": "\"it's\" \\ \n"},
+            "deep": {"default": {"a": [1, {"b": None}], "c": {}}},
+        },
+    }
+    key = {"type": "apiKey", "in": "query", "name": "api_key"}
+    cookie = {"type": "apiKey", "in": "cookie", "name": "sid"}
+    security = {"Key": key, "Cookie": cookie, **BEARER["securitySchemes"]}
+    return document(
+        {
+            "/login": {"post": operation(TOKEN, PAIR)},
+            "/register": {"post": operation(None, PAIR)},
+            "/class": {"get": operation(operationId="class", security=[{"Key": [], "Cookie": []}])},
+            "/run": {"get": operation(operationId="run", summary='Say "so"\\ now\u200b!', security=LOCKED)},
+            "/things": {"post": operation({}, body), "get": operation({})},
+            "/things/{thing_id}": {"get": operation(), "patch": operation(None, body), "delete": operation()},
+            "/things/{thing_id}/parts": {"post": operation({}, NEW_ITEM)},
+            "/things/{thing_id}/parts/{part_id}": {"get": operation(), "delete": operation()},
+            "/form": {"post": {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": form}}}}},
+            "/upload": {"post": {"requestBody": {"content": {"multipart/form-data": {"schema": upload}}}}},
+            "/note": {"put": {"requestBody": {"content": {"text/plain": {"schema": {"type": "string"}}}}}},
+            "/blob": {"put": {"requestBody": {"content": {"application/octet-stream": {}}}}},
+            "/xml": {"post": {"requestBody": {"content": {"application/xml": {}}}}},
+            "/old": {"get": operation(deprecated=True)},
+            "/find": {
+                "get": operation(
+                    parameters=[
+                        parameter("q", {"type": "string"}, "query"),
+                        parameter("deep", {"type": "boolean"}, "query"),
+                        parameter("tags", {"type": "array", "items": {"type": "string"}}, "query"),
+                        parameter("limit", place="query", required=False),
+                        parameter("X-Trace", {"type": "integer"}, "header"),
+                        parameter("x-token", {"type": "string"}, "header"),
+                        parameter("seen", {"type": "string"}, "cookie"),
+                    ]
+                )
+            },
+            "/by/{kind}/{size}": {
+                "get": operation(parameters=[parameter("kind", {"enum": ["red", "blue"]}), parameter("size")])
+            },
+        },
+        components={"securitySchemes": security},
     )

@@ -59,6 +59,8 @@ class Access:
     """What gets the load in."""
 
     login: Login | None = None
+    idle_login: Login | None = None
+    """One that nothing asks for, and for which there is no name."""
     registration: Registration | None = None
     basic: bool = False
     token: bool = False
@@ -98,10 +100,9 @@ def find_access(api: Api, operations: Sequence[Operation], *, credentials: bool)
     used = dict.fromkeys(name for one in operations for name in lock_of(api, one) or ())
     kinds = {api.locks[name].kind for name in used}
     registration = find_registration(api, operations)
-    login = find_login(api, operations)
+    found = find_login(api, operations)
     locked = bool(kinds & BEARERS)
-    if login is not None and not (locked or credentials or registration is not None):
-        login = None  # nobody asks for a token, and nobody gave us a name
+    login = found if locked or credentials or registration is not None else None
     keys = [
         Key(place=lock.place, name=lock.name, constant=constant(lock.name))
         for lock in (api.locks[name] for name in used)
@@ -109,6 +110,7 @@ def find_access(api: Api, operations: Sequence[Operation], *, credentials: bool)
     ]
     return Access(
         login=login,
+        idle_login=None if login is not None else found,
         registration=_matching(api.schemas, registration, login),
         basic="basic" in kinds and not locked,
         token=locked and login is None,

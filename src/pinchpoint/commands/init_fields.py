@@ -72,7 +72,7 @@ def _refuse_secret(plain: Examples, name: str, schema: Schema, required: bool) -
         return
     if not required:
         omit()
-    raise NoExampleError(f"it takes a `{name}`, which only its user knows")
+    raise NoExampleError("only its user knows it")
 
 
 def _own_id(name: str, schema: Schema, required: bool) -> Recipe | None:

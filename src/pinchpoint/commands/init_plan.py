@@ -23,6 +23,8 @@ _DANGEROUS = re.compile(
     r"migrate|unregister|deactivate)(?:$|[/_.-])"
 )
 """Words of operations that a load should not send unasked."""
+_LOGIN_SENT = "it is the login, sent once when a user starts"
+_LOGIN_IDLE = "it is a login, and nothing here needs one; --auth-user has it sent"
 _RESERVED = frozenset(
     {
         *("on_start", "on_stop", "wait", "wait_time", "run", "start", "stop", "client", "host", "weight", "tasks"),
@@ -108,9 +110,10 @@ def make_plan(api: Api, user: str | None = None, password: str | None = None) ->
         else:
             left_out.append((operation.label, why))
     access = find_access(api, kept, credentials=user is not None)
-    if access.login is not None and access.login.operation is not None:
-        kept.remove(access.login.operation)
-        left_out.append((access.login.operation.label, "it is the login, sent once when a user starts"))
+    for login, why in ((access.login, _LOGIN_SENT), (access.idle_login, _LOGIN_IDLE)):
+        if login is not None and login.operation is not None:
+            kept.remove(login.operation)
+            left_out.append((login.operation.label, why))
     draft = _tasks(api, kept, access)
     sign_in, notes = _sign_in(api, access, user)
     return LoadPlan(
@@ -161,6 +164,11 @@ def _tasks(api: Api, operations: Sequence[Operation], access: Access) -> _Draft:
                 failed.add(operation.label)
         circle = circular_need(draft.tasks)
         if failed <= useless and circle is None:
+            asked = {kind for task in draft.tasks for kind, _ in task.needs}
+            draft.tasks = [
+                task if task.keeps is None or task.keeps.kind in asked else replace(task, keeps=None)
+                for task in draft.tasks
+            ]
             return draft
         useless |= failed
         banned |= {circle} if circle is not None else set()

@@ -114,14 +114,14 @@ def find_records(
     listers: dict[str, Source] = {}
     for operation in usable:
         key = canonical(operation.path)
-        if operation.method == "POST" and key not in makers and (names := _names_for(asked, key)):
-            if (source := _maker(api.schemas, operation, names)) is not None:
-                makers[key] = source
+        source = _maker(api.schemas, operation, _names_for(asked, key)) if operation.method == "POST" else None
+        if source is not None:
+            makers.setdefault(key, source)
     for operation in usable:
         key = canonical(operation.path)
-        if operation.method == "GET" and key not in makers and key not in listers and (names := asked.get(key)):
-            if (source := _lister(api.schemas, operation, names)) is not None:
-                listers[key] = source
+        source = _lister(api.schemas, operation, asked.get(key, ())) if operation.method == "GET" else None
+        if source is not None and key not in makers:
+            listers.setdefault(key, source)
     return Records(makers, listers, banned)
 
 
@@ -155,13 +155,16 @@ def _camel(name: str) -> str:
 
 
 def _maker(schemas: Schemas, operation: Operation, parameters: tuple[str, ...]) -> Source | None:
+    """Return the source that a POST is; one that no path asks for must say its ids plainly, for fields that do."""
     names = id_names(parameters)
     kind = operation.path.rstrip("/") or "/"
-    body = _body_field(schemas, operation, id_names(parameters))
+    body = _body_field(schemas, operation, names)
     found = None if operation.answer is None else _id_fields(schemas, operation.answer, names)
+    untold = found == names
+    if not parameters and (not found or untold):
+        return None
     if found is None:
         return None if body is None else Source(kind=kind, operation=operation, names=(), made=True, from_body=body)
-    untold = found == names
     return Source(kind=kind, operation=operation, names=found, made=True, from_body=body if untold else None)
 
 
@@ -194,7 +197,7 @@ def _id_fields(schemas: Schemas, answer: Schema, names: tuple[str, ...]) -> tupl
 def _lister(schemas: Schemas, operation: Operation, parameters: tuple[str, ...]) -> Source | None:
     names = id_names(parameters)
     kind = operation.path.rstrip("/") or "/"
-    if operation.answer is None:
+    if operation.answer is None or not parameters:
         return None
     for listed in _listed(schemas, operation.answer):
         found = _id_fields(schemas, listed, names)

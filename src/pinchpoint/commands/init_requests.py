@@ -121,8 +121,8 @@ class _Writer:
                 arguments.append(guess)
                 guessed = True
                 notes.append(
-                    f"nothing here tells which `{parameter.name}` there are, so {guess} is a guess, and 404 a right "
-                    "answer to it; put real ones in"
+                    f"nothing here tells which `{parameter.name}` there are: {guess} is a guess, and 404 right; "
+                    "name a real one"
                 )
         if main is not None:
             arguments = ["*record", *arguments] if whole else [*arguments, "record[-1]"]
@@ -280,6 +280,6 @@ def part_values(part: Part) -> Sequence[str]:
         case Many(item, least):
             return [_as_header(item)] * max(least, 1)
         case Record() as record:
-            return [f"json.dumps({expression(record)})"]
+            return [f"json.dumps({expression(record, 3)})"]
     return [_as_header(part.recipe)]
 

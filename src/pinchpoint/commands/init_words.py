@@ -53,7 +53,7 @@ def written(plan: LoadPlan, usage: Usage) -> str:
     parts = [settings, WEIGHTS, *_variables(plan.variables)]
     body = "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join([*functions, user.rstrip("\n")]) + "\n"
     head = _docstring(plan, usage)
-    return "\n".join([head, _lint(f"{head}\n{body}"), "", _imports(_used(body)), "", body])
+    return "\n".join([head, "", _lint(f"{head}\n{body}"), "", _imports(_used(body)), "", body])
 
 
 def _lint(text: str) -> str:
@@ -248,8 +248,8 @@ def _task(task: Task) -> Iterator[str]:
 def _task_docstring(label: str, summary: str, optional: Sequence[str]) -> Iterator[str]:
     first = plain(f"{label}: {summary}" if summary else label)
     room = WIDTH - len(_STEP) - 8
-    first = first if len(first) <= room else f"{first[: room - 3].rstrip()}..."
-    first = first if first.endswith((".", "!", "?")) else f"{first}."
+    first = first if len(first) <= room else f"{first[: room - 2].rstrip()} etc"
+    first = f"{first.rstrip('.!?')}."
     if not optional:
         yield f'{_STEP}"""{first}"""'
         return
