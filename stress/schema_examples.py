@@ -88,7 +88,9 @@ class Examples:
             found, _ = self._schemas.flat(schema)
         except NoExampleError:
             return False
-        return isinstance(found, dict) and any(one in found for one in words)
+        return isinstance(found, dict) and any(
+            one in found and (one != "default" or found[one] is not None) for one in words
+        )
 
     def _recipe(self, schema: Schema, name: str, above: tuple[str, ...]) -> Recipe:
         """`above` holds the references that led here: one that comes again would never end."""
@@ -118,14 +120,18 @@ class Examples:
             return Const(values[0]) if len(values) == 1 else Choice(tuple(values))
         if UNIQUE_NAMES.search(name):
             return None
-        offered = schema.get("examples", []) or ([schema["default"]] if schema.get("default") is not None else [])
-        valid = [one for one in offered[:_MOST_EXAMPLES] if self._schemas.problem(schema, one) is None]
+        default = [schema["default"]] if schema.get("default") is not None else []
+        shown = schema.get("examples") or []
+        valid = self._valid(schema, shown[:_MOST_EXAMPLES]) or self._valid(schema, default)
         if not valid:
             return None
         options = tuple(self._written(schema, one) for one in valid)
         if all(isinstance(one, Const) for one in options):
             return options[0] if len(options) == 1 else Choice(tuple(valid))
         return options[0] if len(options) == 1 else OneOf(options)
+
+    def _valid(self, schema: dict[str, Any], values: list[Any]) -> list[Any]:
+        return [one for one in values if self._schemas.problem(schema, one) is None]
 
     def _written(self, schema: dict[str, Any], example: Any) -> Recipe:
         """Return an example as it is, but for fields that `choose` decides on, or that must differ."""

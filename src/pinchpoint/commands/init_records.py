@@ -72,7 +72,7 @@ class Records:
     def for_field(self, name: str, operation: Operation) -> Source | None:
         """Return who makes what a field of an operation's body such as `team_id` or `teamId` refers to."""
         words = snake(name).removesuffix("_id").removesuffix("_uuid")
-        if words == snake(name):
+        if not words or words == snake(name):
             return None
         plurals = {words, f"{words}s", f"{words}es", f"{words.removesuffix('y')}ies"}
         found = [one for key, one in self.makers.items() if snake(key.rpartition("/")[2].replace("-", "_")) in plurals]
@@ -96,9 +96,14 @@ def snake(name: str) -> str:
 
 def _alike(table: Mapping[str, Source], key: str) -> Source | None:
     """Return the one source elsewhere whose path ends alike: `/users/{}/items` for `/items`."""
-    last = key.rpartition("/")[2]
-    found = [one for other, one in table.items() if last and other.rpartition("/")[2] == last]
+    last = _last_word(key)
+    found = [one for other, one in table.items() if last and _last_word(other) == last]
     return found[0] if len(found) == 1 else None
+
+
+def _last_word(key: str) -> str:
+    """Return the last part of a path; nothing where that is a parameter."""
+    return key.rpartition("/")[2].replace("{}", "")
 
 
 def find_records(
@@ -138,8 +143,8 @@ def _names_for(asked: Mapping[str, tuple[str, ...]], key: str) -> tuple[str, ...
     """Return the names under which the records of a path are asked for, there or at one that ends alike."""
     if key in asked:
         return asked[key]
-    last = key.rpartition("/")[2]
-    alike = [names for other, names in asked.items() if last and other.rpartition("/")[2] == last]
+    last = _last_word(key)
+    alike = [names for other, names in asked.items() if last and _last_word(other) == last]
     return alike[0] if len(alike) == 1 else ()
 
 

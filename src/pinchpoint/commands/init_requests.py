@@ -1,6 +1,7 @@
 """One operation as a request of the Locust file: what stands in its path, its query, its headers and its body. Pure."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -76,7 +77,9 @@ def bracketed(path: str) -> str:
     return path.replace("{", "[").replace("}", "]")
 
 
-def request_of(api: Api, operation: Operation, ids: Ids, choose: Choose, given: Set[str] = frozenset()) -> Request:
+def request_of(
+    api: Api, operation: Operation, ids: Ids, choose: Choose, given: AbstractSet[str] = frozenset()
+) -> Request:
     """Write one operation.
 
     Args:
@@ -98,7 +101,7 @@ def request_of(api: Api, operation: Operation, ids: Ids, choose: Choose, given: 
 
 class _Writer:
     def __init__(
-        self, api: Api, operation: Operation, ids: Ids, examples: Examples, choose: Choose, given: Set[str]
+        self, api: Api, operation: Operation, ids: Ids, examples: Examples, choose: Choose, given: AbstractSet[str]
     ) -> None:
         self._api = api
         self._operation = operation
@@ -112,7 +115,8 @@ class _Writer:
         own = [one for one in self._operation.parameters if one.place == "path"]
         main, whole = self._ids.main, self._ids.whole
         rest = own if main is None else own[whole:] if whole else own[:-1]
-        arguments, notes, guessed = [], list(request.notes), False
+        arguments: list[str] = []
+        notes, guessed = list(request.notes), False
         for parameter in rest:
             if self._examples.names_values(parameter.schema):
                 arguments.append(expression(as_text(self._examples.recipe(parameter.schema, parameter.name))))

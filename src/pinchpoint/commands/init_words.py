@@ -230,13 +230,14 @@ def _task(task: Task) -> Iterator[str]:
         yield f"{_STEP}if not self.records[{quoted(kind)}]:"
         yield f"{_STEP}{INDENT}self.{maker}()  # none is known yet"
         yield f"{_STEP}{INDENT}return"
-    removes = operation.method == "DELETE"
+    # Deleting something below a record, such as a like, leaves the record.
+    removes = operation.method == "DELETE" and request.label.rstrip("/").endswith("]")
     forget = f"self.forget({quoted(request.kind or '')}, record)"
     if request.kind is not None:
         yield f"{_STEP}record = self.pick({quoted(request.kind)})"
-        if removes and request.label.endswith("]"):
+        if removes:
             yield f"{_STEP}{forget}"
-    drops = request.kind is not None and not (removes and request.label.endswith("]"))
+    drops = request.kind is not None and not removes
     yield from _sent(request, "response = " if drops or task.keeps is not None else "")
     if drops:
         yield f"{_STEP}if response.status_code == NOT_FOUND:"
