@@ -30,6 +30,8 @@ _LOWEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxPropertie
 _MOST_OPTIONS = 16
 """Of the alternatives that two merged schemas have together."""
 _LONGEST_REASON = 160
+PART = "~"
+"""Before a reference: it is one of several parts of a schema."""
 
 
 class NoExampleError(Exception):
@@ -139,18 +141,24 @@ class Schemas:
         return schema, tuple(followed)
 
     def flat(self, schema: Schema) -> tuple[Schema, tuple[str, ...]]:
-        """Like `resolved`, with the parts of `allOf` merged into one schema; their references count as followed."""
-        schema, followed = self.resolved(schema)
+        """Like `resolved`, with the parts of `allOf` merged into one schema.
+
+        The references of several parts come with `PART` before them: of a base class that many schemas have, one that
+        comes again below is no sign of a schema that holds itself.
+        """
+        schema, chain = self.resolved(schema)
+        followed, known = [*chain], {*chain}
         while isinstance(schema, dict) and "allOf" in schema:
-            parts = schema["allOf"]
+            mark = PART if len(schema["allOf"]) > 1 else ""
             whole: Schema = {key: value for key, value in schema.items() if key != "allOf"}
-            for part in parts:
-                known, more = self.resolved(part)
-                if not set(more) & set(followed):  # else it is merged already: twice asks for nothing more
-                    followed += more
-                    whole = merged(known, whole)
+            for part in schema["allOf"]:
+                found, more = self.resolved(part)
+                if not known & {*more}:  # else it is merged already: twice asks for nothing more
+                    known |= {*more}
+                    followed += [f"{mark}{one}" for one in more]
+                    whole = merged(found, whole)
             schema = whole
-        return schema, followed
+        return schema, tuple(followed)
 
     def problem(self, schema: Schema, value: Any) -> str | None:
         """Say what is wrong with a value, as a clause; None when it meets the schema."""

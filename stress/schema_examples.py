@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from pinchpoint.stress.number_recipes import real_recipe, whole_recipe
-from pinchpoint.stress.openapi_schemas import NoExampleError, Schema, Schemas, is_read_only, types_of
+from pinchpoint.stress.openapi_schemas import PART, NoExampleError, Schema, Schemas, is_read_only, types_of
 from pinchpoint.stress.recipes import (
     Choice,
     Code,
@@ -36,6 +36,8 @@ CHECKS = 5
 """Draws held against the schema before an alternative, or a whole body, is believed."""
 _MOST_EXAMPLES = 10
 _SEED = 11
+_NESTED = 3
+"""Schemas with the same base class, one within the other, before that is taken for a circle."""
 _MANY_VALUES = 1000
 """Stands for "any number" of different values."""
 _NAMED = ("enum", "const", "examples", "default")
@@ -95,8 +97,8 @@ class Examples:
     def _recipe(self, schema: Schema, name: str, above: tuple[str, ...]) -> Recipe:
         """`above` holds the references that led here: one that comes again would never end."""
         schema, followed = self._schemas.flat(schema)
-        if again := [one for one in followed if one in above]:
-            raise NoExampleError(f"{again[0]} holds itself without end")
+        if again := [one for one in followed if _comes_again(one, above)]:
+            raise NoExampleError(f"{again[0].removeprefix(PART)} holds itself without end")
         if isinstance(schema, bool) or not schema:
             if schema is False:
                 raise NoExampleError("its schema allows no value")
@@ -290,6 +292,10 @@ class Examples:
             fields.setdefault(name, self._recipe(rest, name, above))
             if len(fields) >= wanted:
                 return
+
+
+def _comes_again(reference: str, above: tuple[str, ...]) -> bool:
+    return reference.removeprefix(PART) in above or (reference.startswith(PART) and above.count(reference) >= _NESTED)
 
 
 def _names(schema: dict[str, Any]) -> list[str]:

@@ -80,7 +80,7 @@ def test_parts_are_merged_over_references() -> None:
         "properties": {"id": {"type": "integer"}, "name": {"allOf": [{"minLength": 1}, {"minLength": 3}]}},
         "required": ["id", "name"],
     }
-    assert followed == ("#/components/schemas/Named", "#/components/schemas/Base")
+    assert followed == ("#/components/schemas/Named", "~#/components/schemas/Base")
 
 
 @pytest.mark.parametrize(

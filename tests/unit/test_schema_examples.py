@@ -167,6 +167,23 @@ def test_a_schema_that_holds_itself_ends() -> None:
     assert {**found, "name": ""} == {"name": "", "parent": None, "children": []}
 
 
+def test_a_base_of_both_is_no_circle() -> None:
+    """A hero and its team may have the same base class."""
+    parts = {
+        "Base": {"type": "object", "properties": {"note": {"const": "x"}}},
+        "Team": {"allOf": [{"$ref": "#/components/schemas/Base"}, {"properties": {"name": {"const": "a"}}}]},
+        "Hero": {
+            "allOf": [
+                {"$ref": "#/components/schemas/Base"},
+                {"properties": {"team": {"$ref": "#/components/schemas/Team"}}, "required": ["team"]},
+            ]
+        },
+    }
+    made = Examples(Schemas({"components": {"schemas": parts}})).recipe({"$ref": "#/components/schemas/Hero"})
+
+    assert draw(made, random.Random(1)) == {"note": "x", "team": {"note": "x", "name": "a"}}
+
+
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
