@@ -1,14 +1,17 @@
 """Ceilings that a core's speed sets, and how fast a core is now.
 
 Costs in CPU time are true for the machine they were measured on, at its best. A virtual core runs at half that when its
-host is busy, so whoever compares such a ceiling with a measurement also measures the pace before and after it.
+host is busy, for seconds at a time: whoever compares such a ceiling with a measurement measures the pace meanwhile.
 """
 
 import os
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from .case import Rate
 
@@ -45,28 +48,54 @@ class SharedRate:
         return 1000.0 * self.cores / ((self.others + severity) * self.base_ms)
 
 
-def pace(seconds: float = 0.5, *, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return the speed of this core over the next `seconds`: 1 is `STEPS` in `STEPS_S`, less is slower.
+EVERY_S = 0.5
+"""Between two readings of a `PaceMeter`: 2 ms of work each, 0.4 % of the core."""
 
-    The median of many rounds: a host that stops this machine for a second says nothing about the seconds beside it.
+LEAST_READINGS = 3
+
+
+class PaceMeter:
+    """Reads the pace of one CPU, now and then, while something else keeps it busy; a context manager.
+
+    By the CPU time of its own thread, so that waiting for the core counts for nothing.
     """
-    begun = now = clock()
-    took: list[float] = []
-    while now - begun < seconds or not took:
-        _work()
-        before, now = now, clock()
-        took.append(now - before)
-    return STEPS_S / statistics.median(took)
+
+    def __init__(self, cpu: int, every_s: float = EVERY_S, work: Callable[[], int] | None = None) -> None:
+        """Read the pace of `cpu` every `every_s` seconds; `work` takes `STEPS_S` at pace 1."""
+        self._cpu = cpu
+        self._every_s = every_s
+        self._work = work or _work
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pace-meter", daemon=True)
+        self.readings: list[tuple[float, float]] = []
+        """(`time.monotonic()`, pace)."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End; the readings stay."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        os.sched_setaffinity(0, {self._cpu})  # of this thread alone
+        while not self._stop.wait(self._every_s):
+            self._work()  # brings its code and data back into the caches
+            before_s = time.thread_time()
+            self._work()
+            self.readings.append((time.monotonic(), STEPS_S / max(time.thread_time() - before_s, 1e-9)))
 
 
-def pace_of(cpu: int, seconds: float = 0.5) -> float:
-    """Return the pace of one CPU, which nothing else of ours should keep busy; this thread goes there meanwhile."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
-    try:
-        return pace(seconds)
-    finally:
-        os.sched_setaffinity(0, allowed)
+def mean_pace(readings: list[tuple[float, float]], windows: list[tuple[float, float]]) -> float | None:
+    """Return the mean pace within some windows, over all readings where those hold fewer than three; None for none."""
+    inside = [one for at_s, one in readings if any(start_s <= at_s < end_s for start_s, end_s in windows)]
+    taken = inside if len(inside) >= LEAST_READINGS else [one for _, one in readings]
+    return statistics.fmean(taken) if taken else None
 
 
 def paced(rate: Rate | None, severity: float, measured: float | None) -> float | None:
