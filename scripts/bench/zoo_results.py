@@ -59,6 +59,7 @@ def ended(ended: Ended, folder: Path) -> Row:
     return {
         "wall_s": round(ended.wall_s, 2),
         "exit_code": ended.exit_code,
+        "paces": [(round(at_s, 2), round(one, 3)) for at_s, one in ended.paces],
         "run": str(folder),
         "commit": commit(),
         **said(folder),

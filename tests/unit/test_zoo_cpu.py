@@ -102,7 +102,7 @@ def test_the_pace_is_read_beside_work_and_leaves_this_thread_where_it_was() -> N
 
     assert os.sched_getaffinity(0) == allowed
     assert all(begun_s < at_s < time.monotonic() for at_s, _ in meter.readings)
-    assert all(one > pace.STEPS_S / 0.01 for _, one in meter.readings)
+    assert all(one > pace.WORK_S / 0.01 for _, one in meter.readings)
     assert len(meter.readings) == count
 
 
