@@ -2,7 +2,14 @@
 
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.readings import per_request_ms
-from pinchpoint.diagnosis.saturation import LOOP_SATURATED, ONE_GIL, loop_threads, loop_use, worker_full
+from pinchpoint.diagnosis.saturation import (
+    LOOP_SATURATED,
+    ONE_GIL,
+    busiest_loop,
+    loop_threads,
+    loop_use,
+    worker_full,
+)
 from pinchpoint.diagnosis.steps import load_of
 from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence
@@ -131,14 +138,14 @@ def _imbalance(server: ServerFigures) -> tuple[str, Evidence] | None:
 def _most_idle(facts: Facts, step: Step) -> float | None:
     """Return the most cores left over in any step in which the workers were full: what others take comes and goes."""
     steps = [step, *(one for one in (*facts.ladder.failed, *facts.ladder.overload) if _full(one.server))]
-    return max((idle for one in steps if (idle := _idle_cores(facts, one)) is not None), default=None)
+    return max((idle for one in steps if (idle := idle_cores(facts, one)) is not None), default=None)
 
 
 def _full(server: ServerFigures) -> bool:
     return (loop_use(server) or 0.0) >= LOOP_SATURATED or worker_full(server)
 
 
-def _idle_cores(facts: Facts, step: Step) -> float | None:
+def idle_cores(facts: Facts, step: Step) -> float | None:
     """Return the allowed cores left over; a full loop claims all of its core, although it may read 0.9 of it."""
     server = step.server
     if facts.cores is None or server.cpu_cores is None:
@@ -150,7 +157,9 @@ def _idle_cores(facts: Facts, step: Step) -> float | None:
         if generator is None or server.foreign_cpu_cores is None:
             return None  # what nobody measured is not idle
         beside = server.foreign_cpu_cores + generator
-    return facts.cores - own - beside
+    cpus = facts.machine.cpus
+    # A quota is its own; what others use of the CPUs behind it takes none of it as long as CPUs are left.
+    return facts.cores - own - beside if cpus is None else min(facts.cores - own, cpus - own - beside)
 
 
 def _threads_share(server: ServerFigures) -> float | None:
@@ -160,7 +169,9 @@ def _threads_share(server: ServerFigures) -> float | None:
 
 
 def _per_worker(server: ServerFigures) -> float:
-    return (server.cpu_cores or 0.0) / loop_threads(server)
+    """Return the CPU of the worker that uses most, in cores: where load is uneven, the mean is nobody's."""
+    used = [worker.cpu_cores for worker in server.per_worker if worker.cpu_cores is not None]
+    return max(used) if used else (server.cpu_cores or 0.0) / loop_threads(server)
 
 
 def gil_wait(server: ServerFigures) -> float | None:
@@ -169,6 +180,9 @@ def gil_wait(server: ServerFigures) -> float | None:
     if busy is None or blocked is None or server.loop_cpu_cores is None or server.loop_runq_cores is None:
         return None
     wanted = (server.loop_cpu_cores + server.loop_runq_cores) / loop_threads(server)
+    busiest = busiest_loop(server)
+    if busiest is not None and busiest.loop_cpu_cores is not None and busiest.loop_runq_cores is not None:
+        wanted = busiest.loop_cpu_cores + busiest.loop_runq_cores
     return max(0.0, busy - blocked - wanted)
 
 

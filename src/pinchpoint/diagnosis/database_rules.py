@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pinchpoint.diagnosis.bounds import above, under
+from pinchpoint.diagnosis.cpu_causes import gil_full
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.readings import blocked, db_growth, evidence, net_db_ms, per_request_ms
 from pinchpoint.diagnosis.saturation import (
@@ -12,6 +13,7 @@ from pinchpoint.diagnosis.saturation import (
     loop_running,
     loop_threads,
     loop_use,
+    one_interpreter_full,
     pool_full,
     running_use,
 )
@@ -106,8 +108,9 @@ def row_lock(facts: Facts, step: Step) -> Candidate | None:
 def _not_the_machine(facts: Facts, step: Step) -> Evidence | None:
     """Say why queued statements do not wait for a CPU or a disk of this machine; None when they may."""
     server = step.server
-    if server.psi.get("io_some", 0.0) >= DISK_PRESSURE:
-        return None
+    disk = server.psi.get("io_some", server.disk_busy)
+    if disk is None or disk >= DISK_PRESSURE:
+        return None  # statements may wait for it; where nobody measured, that is not ruled out
     used = _used_cores(facts, step)
     if used is not None and used < ONE_CORE:
         text = f"all that runs there used {used:.2f} cores together, less than one"
@@ -133,8 +136,9 @@ def _used_cores(facts: Facts, step: Step) -> float | None:
 
 def _on_this_machine(server: ServerFigures) -> bool:
     """Return True when every database that was called is reached over loopback or a Unix socket."""
-    places = [call.name.split(" ", 2)[2] for call in server.calls if call.name.startswith("db ") and call.calls_rps > 0]
-    return bool(places) and all(place.startswith(HERE) for place in places)
+    called = [call.name for call in server.calls if call.name.startswith("db ") and call.calls_rps > 0]
+    # `db ENGINE PLACE`; of a connection that was lost, or one of too many, the place is not known.
+    return bool(called) and all(name.split(" ", 2)[2:] and name.split(" ", 2)[2].startswith(HERE) for name in called)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Remote:
 def _remote(facts: Facts, step: Step) -> Remote | None:
     """Return the figures when database time is most of a request's and the app itself does not fill its CPU."""
     server = step.server
-    if server.db_embedded is not False or blocked(server):
+    if server.db_embedded is not False or blocked(server) or one_interpreter_full(server) or gil_full(server):
         return None
     running = max(running_use(server, facts.cores) or 0.0, loop_running(server) or 0.0)
     grown = db_growth(facts, step)
@@ -237,11 +241,23 @@ def _wants_more_than_database(facts: Facts, step: Step) -> bool:
 def _host_full(facts: Facts, step: Step) -> bool:
     """Judge whether a database on this machine has used it up: others are busy, and were not before, or CPUs queue."""
     foreign, pressure = step.server.foreign_cpu_cores, step.server.psi.get("cpu_some")
-    if foreign is None or facts.cores is None or foreign < HOST_FULL * facts.cores:
+    if foreign is None or facts.cores is None or foreign < HOST_FULL * facts.cores or not _cpus_full(facts, step):
         return False
     before = facts.low(lambda server: server.foreign_cpu_cores)
     grown = before is not None and foreign - before >= COMPUTES_CORES
     return grown or (pressure is not None and pressure >= FULL_PRESSURE)
+
+
+def _cpus_full(facts: Facts, step: Step) -> bool:
+    """Judge whether the CPUs that the app may run on are full of it and of others; a quota is no number of CPUs."""
+    beside, own, cpus = _beside(step), step.server.cpu_cores, facts.machine.cpus
+    return beside is None or own is None or cpus is None or beside + own >= HOST_FULL * cpus
+
+
+def _beside(step: Step) -> float | None:
+    """Return what others than the app and the load generator used of the app's CPUs."""
+    rival, foreign = step.server.rival_cpu_cores, step.server.foreign_cpu_cores
+    return rival if foreign is None or rival is None else min(rival, foreign)
 
 
 def _outrun(facts: Facts, step: Step) -> bool:
@@ -249,11 +265,11 @@ def _outrun(facts: Facts, step: Step) -> bool:
 
     Then the loop is late by what the database takes, and no time of a call says how much of it was the database's.
     """
-    rival, own, lightest = step.server.rival_cpu_cores, step.server.cpu_cores, facts.ladder.low
+    rival, own, lightest = _beside(step), step.server.cpu_cores, facts.ladder.low
     if rival is None or own is None or facts.cores is None or lightest is None or lightest is step:
         return False
-    before = lightest.server.rival_cpu_cores
-    full = rival + own >= CPU_SATURATED * facts.cores
+    before = _beside(lightest)
+    full = _cpus_full(facts, step) and rival + own >= CPU_SATURATED * facts.cores
     return full and rival >= own and before is not None and before < SINCE_THE_LOAD * rival
 
 

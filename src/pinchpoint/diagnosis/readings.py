@@ -3,6 +3,7 @@
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.saturation import (
     LOOP_SATURATED,
+    busiest_loop,
     cpu_use,
     loop_threads,
 )
@@ -80,11 +81,13 @@ def db_growth(facts: Facts, step: Step) -> float | None:
 def blocked(server: ServerFigures) -> bool:
     """Return True when the loop is busy throughout, mostly without its thread running or wanting to run.
 
-    A quota stops the loop as well: what it took is not counted as blocked.
+    A quota stops the loop as well, and so does a hypervisor: what they took is not counted as blocked.
     """
     busy = server.loop_busy
     if server.loop_blocked is None or busy is None or busy < LOOP_SATURATED:
         return False
-    per_worker = (server.cpu_cores or 0.0) / loop_threads(server)
-    stuck = server.loop_blocked - min(1.0, server.throttled_cores or 0.0)
+    busiest = busiest_loop(server)
+    mean = (server.cpu_cores or 0.0) / loop_threads(server)
+    per_worker = mean if busiest is None or busiest.cpu_cores is None else busiest.cpu_cores
+    stuck = server.loop_blocked - min(1.0, server.throttled_cores or 0.0) - min(1.0, server.steal_cores or 0.0)
     return stuck >= BLOCKED_SHARE * busy and per_worker <= BLOCKED_MAX_CPU
