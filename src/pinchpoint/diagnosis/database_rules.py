@@ -273,8 +273,21 @@ def _outrun(facts: Facts, step: Step) -> bool:
     return full and rival >= own and before is not None and before < SINCE_THE_LOAD * rival
 
 
-def embedded_database(facts: Facts, step: Step) -> Candidate | None:
-    """io/slow-query inside the worker: the CPU is full, burnt off the loop by a costly statement."""
+@dataclass(frozen=True)
+class Embedded:
+    """What a database inside the worker shows when it burns the app's CPU."""
+
+    use: float
+    share: float
+    """Of the app's CPU, burnt off the event loop."""
+    low_ms: float
+    """Database time per request at low load."""
+    cpu_ms: float
+    """CPU time per request at low load."""
+
+
+def _embedded(facts: Facts, step: Step) -> Embedded | None:
+    """Return the figures when the CPU is full, most of it off the loop, and the database's time explains that."""
     server = step.server
     use = cpu_use(step, facts.machine)
     if not server.db_embedded or use is None or use < CPU_SATURATED:
@@ -286,42 +299,54 @@ def embedded_database(facts: Facts, step: Step) -> Candidate | None:
     cpu_ms = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
     if share < DB_CPU_SHARE or low_db is None or not cpu_ms or low_db < DB_EXPLAINS * cpu_ms:
         return None
-    found = [
+    return Embedded(use, share, low_db, cpu_ms)
+
+
+def embedded_database(facts: Facts, step: Step) -> Candidate | None:
+    """io/slow-query inside the worker: the CPU is full, burnt off the loop by a costly statement."""
+    burns = _embedded(facts, step)
+    if burns is None:
+        return None
+    summary = (
+        f"A costly statement binds: the database runs inside the worker and burns {burns.share:.0%} of the app's CPU; "
+        f"at low load a request spends {show_ms(burns.low_ms)} in it."
+    )
+    strength = (margin(burns.use, CPU_SATURATED, 1.0) + margin(burns.share, DB_CPU_SHARE, 0.9)) / 2
+    return Candidate(
+        "io", "slow-query", summary, "cpu", ("db-pool", "loop", "threadpool", "db"),
+        _embedded_evidence(facts, burns, step), strength, agrees=True,
+        deciding=(
+            above("CPU running or runnable", burns.use, CPU_SATURATED),
+            above("the share of it that burns off the event loop", burns.share, DB_CPU_SHARE),
+            above("database time over CPU time, at low load", burns.low_ms / burns.cpu_ms, DB_EXPLAINS, "ratio"),
+        ),
+    )  # fmt: skip
+
+
+def _embedded_evidence(facts: Facts, burns: Embedded, step: Step) -> list[Evidence]:
+    return [
         evidence(
-            f"CPU running or runnable: {use:.0%} of {counted(facts.cores, 'core')}",
+            f"CPU running or runnable: {burns.use:.0%} of {counted(facts.cores, 'core')}",
             "cpu.running+runnable",
-            use,
+            burns.use,
             "share",
             step,
         ),
         evidence(
-            f"{share:.0%} of the app's CPU burns off the event loop, where the embedded database runs",
+            f"{burns.share:.0%} of the app's CPU burns off the event loop, where the embedded database runs",
             "cpu.off_loop",
-            share,
+            burns.share,
             "share",
             step,
         ),
         evidence(
-            f"a request spends {show_ms(low_db)} in the database at low load, of {show_ms(cpu_ms)} CPU",
+            f"a request spends {show_ms(burns.low_ms)} in the database at low load, of {show_ms(burns.cpu_ms)} CPU",
             "probe.db_s",
-            low_db,
+            burns.low_ms,
             "ms",
             step,
         ),
     ]
-    summary = (
-        f"A costly statement binds: the database runs inside the worker and burns {share:.0%} of the app's CPU; at low "
-        f"load a request spends {show_ms(low_db)} in it."
-    )
-    strength = (margin(use, CPU_SATURATED, 1.0) + margin(share, DB_CPU_SHARE, 0.9)) / 2
-    return Candidate(
-        "io", "slow-query", summary, "cpu", ("db-pool", "loop", "threadpool", "db"), found, strength, agrees=True,
-        deciding=(
-            above("CPU running or runnable", use, CPU_SATURATED),
-            above("the share of it that burns off the event loop", share, DB_CPU_SHARE),
-            above("database time over CPU time, at low load", low_db / cpu_ms, DB_EXPLAINS, "ratio"),
-        ),
-    )  # fmt: skip
 
 
 def database_on_loop(facts: Facts, step: Step) -> Candidate | None:
