@@ -41,6 +41,10 @@ GIL_WAIT = 0.3
 """Share of time the loop was busy, yet neither ran nor was runnable nor blocked: it waited for the GIL."""
 
 
+SEVERAL_RUNNABLE = 2.5
+"""Threads off the loop that wait for a core, per worker: of those that need the GIL one does at a time, and the others
+only for an instant, every 5 ms (`sys.setswitchinterval`); 1.5 were seen."""
+
 GIL_SHARE = 0.2
 """Of its threads that are up to something, those that wait for the GIL."""
 
@@ -117,7 +121,7 @@ def _works_for_the_app(facts: Facts, step: Step) -> bool:
     """Return True when the others hardly ran before the load came."""
     lightest = facts.ladder.low
     if lightest is None or lightest is step:
-        return False
+        return True  # without a lighter load to compare with, nobody is accused
     before, now = lightest.server.foreign_cpu_cores, step.server.foreign_cpu_cores
     return before is not None and now is not None and before < ALWAYS_THERE * now
 
@@ -190,11 +194,19 @@ def gil_full(server: ServerFigures) -> bool:
     """Return True when threads off the loop compute, yet each worker gets the one core that its GIL allows."""
     low, high = ONE_GIL
     share, waited = _threads_share(server), gil_wait(server)
-    if share is None or share < THREADS_SHARE or not low <= _per_worker(server) <= high:
+    if share is None or share < THREADS_SHARE or not low <= _per_worker(server) <= high or _beside_the_gil(server):
         return False
     # Without a busy share or a look at the threads nothing tells a single native thread from a held GIL. What a loop
     # waits for the GIL on its way out of the selector counts as idle, so the looks may show what the loop does not.
     return (waited is not None and waited >= GIL_WAIT) or _gil_contended(server)
+
+
+def _beside_the_gil(server: ServerFigures) -> bool:
+    """Return True when several threads of a worker want a core at once, so that they do not need its GIL."""
+    if server.runq_cores is None:
+        return False
+    waiting = server.runq_cores - (server.loop_runq_cores or 0.0)
+    return waiting >= SEVERAL_RUNNABLE * loop_threads(server)
 
 
 def _gil_contended(server: ServerFigures) -> bool:
@@ -213,6 +225,7 @@ def gil_shared(server: ServerFigures) -> bool:
     workers = loop_threads(server)
     several = slots.size > workers and slots.busy >= GIL_THREADS * workers
     waits = server.thread_states.get("gil")
+    several = several and not _beside_the_gil(server)
     return several and worker_full(server) and (waits is None or waits >= GIL_SHARE)
 
 
@@ -260,9 +273,13 @@ def _native(server: ServerFigures) -> Evidence | None:
         each = _per_worker(server)
         text = f"a worker runs {each:.2f} cores, more than one GIL hands out"
         return Evidence(text, "cpu.per_worker", each, "cores", None)
+    if server.has_loop is False and _beside_the_gil(server):
+        waiting = (server.runq_cores or 0.0) / loop_threads(server)
+        text = f"{waiting:.0f} threads of a worker want a core at once, which no GIL lets them"
+        return Evidence(text, "sched.run_queue", waiting, "threads", None)
     if share is None or share < THREADS_SHARE:
         return None
-    beside = _per_worker(server) > ONE_GIL[1]
+    beside = _per_worker(server) > ONE_GIL[1] or _beside_the_gil(server)
     if not beside and (waited is None or waited >= GIL_WAIT or _gil_contended(server)):
         return None
     return Evidence(f"{share:.0%} of the CPU burns off the event loop", "cpu.off_loop", share, "share", None)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from pinchpoint.diagnosis.bounds import Bound, above
 from pinchpoint.diagnosis.cpu_causes import THREADS_SHARE, cpu_cause, gil_full
-from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database, row_lock
+from pinchpoint.diagnosis.database_rules import remote_database, row_lock
 from pinchpoint.diagnosis.device_rules import disk, network
 from pinchpoint.diagnosis.door_rules import admission, backlog, refusal
+from pinchpoint.diagnosis.embedded_rules import database_in_worker, database_on_loop, embedded_database
 from pinchpoint.diagnosis.exhaustion import reclaim
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.lock_rules import downstream, lock, silent_service, sqlite_writer, thread_lock, unheld_lock
@@ -286,6 +287,7 @@ RULES: tuple[Rule, ...] = (
     remote_database,
     embedded_database,
     database_on_loop,
+    database_in_worker,
     # The loop, then the CPU, then whose share of it.
     blocking_call,
     cpu,

@@ -288,7 +288,10 @@ def low_steps(sorted_out: Ladder) -> list[Step]:
     if sorted_out.limit is None:
         return []
     bound = LOW_LOAD_SHARE * load_of(sorted_out.limit)
-    calm = [step for step in sorted_out.passed if load_of(step) <= bound and enough(step)]
+    light = [step for step in sorted_out.passed if load_of(step) <= bound]
+    calm = [step for step in light if enough(step)]
+    if not calm and sum(step.client.ok + step.client.failed for step in light) >= MIN_LOW_REQUESTS:
+        return light  # a slow app: several short looks together are enough
     return calm or ([sorted_out.low] if sorted_out.low is not None else [])
 
 

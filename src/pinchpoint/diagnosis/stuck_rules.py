@@ -20,7 +20,7 @@ WORKING = 0.2
 """Calls in progress over the connections that are out, from which their holders do what they hold them for."""
 
 CALLING = 0.5
-"""Calls to services, or threads at a socket, over the connections that are out, from which that is what they wait for."""
+"""Calls to services, or threads at a socket, over the connections that are out: from here on they wait for those."""
 
 IDLE_CPU = 0.5
 """Share of its cores that an app in a deadlock stays under; what still runs answers health checks."""

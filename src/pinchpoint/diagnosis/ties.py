@@ -43,7 +43,7 @@ def _binds_too(facts: Facts, candidate: Candidate, row: Resource, ceiling: float
     full = LOOP_SATURATED if row.resource == "loop" else FULL
     if row.resource == candidate.resource or row.ceiling_rps is None or (row.utilisation or 0.0) < full:
         return False
-    if {row.resource, candidate.resource} <= COMPUTES or row.resource not in {*KEY_OF_ROW, *COMPUTES}:
+    if {row.resource, candidate.resource} <= {*COMPUTES, "gil"} or row.resource not in {*KEY_OF_ROW, *COMPUTES}:
         return False
     low, high = row.ceiling_ci_rps or (row.ceiling_rps, row.ceiling_rps)
     near = row.ceiling_rps <= TIE * ceiling or low <= ceiling <= high
