@@ -10,16 +10,24 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from .case import Rate
 
+Kind = Literal["loop", "objects"]
+"""What a core is busy with: arithmetic in a loop, which fits into its nearest cache, or objects, strings and rows."""
+
+STEPS = 10_000
 PAGES, READS, WIDE = 3, 250, 400_000
-WORK_S = 0.00059
-"""CPU time of `Work` at pace 1: the machine of docs/faults.md with nothing else on it, Python 3.11."""
+AT_PACE_1_S: dict[Kind, float] = {"loop": 0.00046, "objects": 0.00059}
+"""CPU time of each kind of work at pace 1: the machine of docs/faults.md with nothing else on it, Python 3.11."""
+
+Paces = Mapping[Kind, float]
+Reading = tuple[float, dict[Kind, float]]
+"""(`time.monotonic()`, pace of each kind)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class CpuRate:
     base_ms: float
     """CPU time per request whatever the severity."""
     cores: float = 1.0
+    kind: Kind = "objects"
 
     def __call__(self, severity: float) -> float:
         """Return the ceiling at pace 1."""
@@ -44,6 +53,7 @@ class SharedRate:
     base_ms: float
     cores: float = 1.0
     others: float = 0.0
+    kind: Kind = "objects"
 
     def __call__(self, severity: float) -> float:
         """Return the ceiling at pace 1."""
@@ -62,15 +72,16 @@ class PaceMeter:
     By the CPU time of its own thread, so that waiting for the core counts for nothing.
     """
 
-    def __init__(self, cpu: int, every_s: float = EVERY_S, work: Callable[[], int] | None = None) -> None:
-        """Read the pace of `cpu` every `every_s` seconds; `work` takes `WORK_S` at pace 1."""
+    def __init__(
+        self, cpu: int, every_s: float = EVERY_S, works: Mapping[Kind, Callable[[], int]] | None = None
+    ) -> None:
+        """Read the pace of `cpu` every `every_s` seconds; each of `works` takes `AT_PACE_1_S` at pace 1."""
         self._cpu = cpu
         self._every_s = every_s
-        self._work = work or Work()
+        self._works = works or {"loop": count_up, "objects": Work()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pace-meter", daemon=True)
-        self.readings: list[tuple[float, float]] = []
-        """(`time.monotonic()`, pace)."""
+        self.readings: list[Reading] = []
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -87,31 +98,41 @@ class PaceMeter:
     def _run(self) -> None:
         os.sched_setaffinity(0, {self._cpu})  # of this thread alone
         while not self._stop.wait(self._every_s):
-            self._work()  # brings its code and data back into the caches
-            before_s = time.thread_time()
-            self._work()
-            self.readings.append((time.monotonic(), WORK_S / max(time.thread_time() - before_s, 1e-9)))
+            found: dict[Kind, float] = {}
+            for kind, work in self._works.items():
+                work()  # brings its code and data back into the caches
+                before_s = time.thread_time()
+                work()
+                found[kind] = AT_PACE_1_S[kind] / max(time.thread_time() - before_s, 1e-9)
+            self.readings.append((time.monotonic(), found))
 
 
-def mean_pace(readings: list[tuple[float, float]], windows: list[tuple[float, float]]) -> float | None:
-    """Return the mean pace within some windows, over all readings where those hold fewer than three; None for none."""
+def mean_pace(readings: Sequence[Reading], windows: Sequence[tuple[float, float]]) -> dict[Kind, float] | None:
+    """Return the mean paces within some windows, over all readings where those hold fewer than three; None for none."""
     inside = [one for at_s, one in readings if any(start_s <= at_s < end_s for start_s, end_s in windows)]
     taken = inside if len(inside) >= LEAST_READINGS else [one for _, one in readings]
-    return statistics.fmean(taken) if taken else None
+    return {kind: statistics.fmean(one[kind] for one in taken) for kind in taken[0]} if taken else None
 
 
-def paced(rate: Rate | None, severity: float, measured: float | None) -> float | None:
+def paced(rate: Rate | None, severity: float, measured: Paces | None) -> float | None:
     """Return a ceiling at the pace that was measured; None without a ceiling, and as stated without a pace."""
     if rate is None or measured is None or not isinstance(rate, CpuRate | SharedRate):
         return None if rate is None else rate(severity)
-    return measured * rate(severity)
+    return measured[rate.kind] * rate(severity)
+
+
+def count_up() -> int:
+    """Return a remainder, after a loop of small sums."""
+    total = 0
+    for number in range(STEPS):
+        total = (total * 31 + number) % 1_000_003
+    return total
 
 
 class Work:
     """What a small endpoint does, a few times: read JSON, make objects, sort them, write JSON; and walk a wide table.
 
-    A host that is busy slows arithmetic in registers by less than it slows code that misses the caches: a loop that
-    counts up would call the core faster than any app finds it.
+    A host that is busy slows code that misses the caches by more than arithmetic: by 1.3 times as much, when measured.
     """
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ from rich.table import Table
 from zoo_server import database, names, pin_database, wanted_cases
 
 from pinchpoint.app.faults.case import Case
-from pinchpoint.app.faults.pace import PaceMeter, mean_pace, paced
+from pinchpoint.app.faults.pace import Kind, PaceMeter, mean_pace, paced
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import Prepared, prepared, unmet
 from pinchpoint.errors import Interrupted, PinchpointError
@@ -70,7 +70,7 @@ class Measured:
     """Growth of the server's resident memory."""
     died: bool
     """A process of the server is gone that was there before."""
-    pace: float | None = None
+    pace: dict[Kind, float] | None = None
     """Of the server's first core, meanwhile: a ceiling that the CPU sets follows it."""
 
 

@@ -77,10 +77,12 @@ def test_a_quota_is_cut_by_the_severity() -> None:
 
 def test_only_ceilings_of_the_cpu_follow_the_pace() -> None:
     """A pool's ceiling holds on a slow machine, too."""
-    assert pace.paced(pace.CpuRate(4.0, 1.0), 1.0, 0.5) == pytest.approx(100.0)
-    assert pace.paced(lambda _severity: 80.0, 1.0, 0.5) == 80.0
+    slow: pace.Paces = {"loop": 0.5, "objects": 0.4}
+    assert pace.paced(pace.CpuRate(4.0, 1.0), 1.0, slow) == pytest.approx(80.0)
+    assert pace.paced(pace.CpuRate(4.0, 1.0, kind="loop"), 1.0, slow) == pytest.approx(100.0)
+    assert pace.paced(lambda _severity: 80.0, 1.0, slow) == 80.0
     assert pace.paced(pace.CpuRate(4.0, 1.0), 1.0, None) == pytest.approx(200.0)
-    assert pace.paced(None, 1.0, 0.5) is None
+    assert pace.paced(None, 1.0, slow) is None
 
 
 def test_the_pace_is_read_beside_work_and_leaves_this_thread_where_it_was() -> None:
@@ -94,7 +96,7 @@ def test_the_pace_is_read_beside_work_and_leaves_this_thread_where_it_was() -> N
             seen.set()
         return sum(range(20_000))
 
-    meter = pace.PaceMeter(min(allowed), 0.001, work)
+    meter = pace.PaceMeter(min(allowed), 0.001, {"loop": work})
     begun_s = time.monotonic()
     with meter:
         assert seen.wait(10)
@@ -102,15 +104,16 @@ def test_the_pace_is_read_beside_work_and_leaves_this_thread_where_it_was() -> N
 
     assert os.sched_getaffinity(0) == allowed
     assert all(begun_s < at_s < time.monotonic() for at_s, _ in meter.readings)
-    assert all(one > pace.WORK_S / 0.01 for _, one in meter.readings)
+    assert all(one["loop"] > pace.AT_PACE_1_S["loop"] / 0.01 for _, one in meter.readings)
     assert len(meter.readings) == count
 
 
 def test_the_pace_of_a_run_is_that_of_its_windows_where_enough_was_read() -> None:
     """Three readings within, or all of them; none is None."""
-    readings = [(1.0, 0.5), (2.0, 0.6), (3.0, 0.7), (9.0, 1.0)]
-    assert pace.mean_pace(readings, [(1.0, 2.5), (3.0, 4.0)]) == pytest.approx(0.6)
-    assert pace.mean_pace(readings, [(1.0, 2.5)]) == pytest.approx(0.7)
+    read: list[tuple[float, float]] = [(1.0, 0.5), (2.0, 0.6), (3.0, 0.7), (9.0, 1.0)]
+    readings: list[pace.Reading] = [(at_s, {"loop": one, "objects": one / 2}) for at_s, one in read]
+    assert pace.mean_pace(readings, [(1.0, 2.5), (3.0, 4.0)]) == pytest.approx({"loop": 0.6, "objects": 0.3})
+    assert pace.mean_pace(readings, [(1.0, 2.5)]) == pytest.approx({"loop": 0.7, "objects": 0.35})
     assert pace.mean_pace([], [(0.0, 9.0)]) is None
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from pinchpoint import units
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import all_cases
-from pinchpoint.app.faults.pace import paced
+from pinchpoint.app.faults.pace import Paces, paced
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import Ended, pace_at_limit, prepared, run, unmet
 from pinchpoint.errors import ExitCode, Interrupted, PinchpointError, UsageError
@@ -60,7 +60,7 @@ class Outcome:
     folder: Path | None = None
     reason: str | None = None
     """Why it was not run, or came to nothing."""
-    pace: float | None = None
+    pace: Paces | None = None
     """Of a core of this machine: the ceilings that CPU time sets follow it."""
 
     @property

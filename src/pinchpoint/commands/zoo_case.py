@@ -18,7 +18,7 @@ from pathlib import Path
 import typer
 
 from pinchpoint.app.faults.case import CURED, SCRATCH, SEVERITY, Case, Companion
-from pinchpoint.app.faults.pace import PaceMeter, mean_pace
+from pinchpoint.app.faults.pace import Kind, PaceMeter, Reading, mean_pace
 from pinchpoint.app.faults.serving.caged import unavailable
 from pinchpoint.commands import scratch, zoo_database
 from pinchpoint.commands.checks import validated
@@ -123,7 +123,7 @@ class Ended:
     exit_code: int | None
     """None when it had to be ended."""
     wall_s: float
-    paces: list[tuple[float, float]] = field(default_factory=list)
+    paces: list[Reading] = field(default_factory=list)
     """Readings of the pace of the server's first core, meanwhile; see `pace.PaceMeter`."""
 
 
@@ -275,8 +275,8 @@ def run(ready: Prepared, out: Path, budget_s: float, extra: Sequence[str] = ()) 
         return Ended(code, time.monotonic() - started_s, meter.readings)
 
 
-def pace_at_limit(ended: Ended, folder: Path) -> float | None:
-    """Return the mean pace of the server's core while more was offered than it could do; None when it was not read."""
+def pace_at_limit(ended: Ended, folder: Path) -> dict[Kind, float] | None:
+    """Return the mean paces of the server's core while more was offered than it could do; None when it was not read."""
     steps = [row["data"] for row in read_lines(folder / EVENTS_FILE) if row.get("kind") == "step"]
     beyond = [one for one in steps if one["phase"] in PRESSED and not one["passed"]]
     return mean_pace(ended.paces, [(one["t_start_s"], one["t_end_s"]) for one in beyond])
