@@ -184,7 +184,7 @@ _OUTSIDE_THE_LOCK = (
         labels=(_NATIVE,),
         binds=f"{_CORE}: argon2 in the threads of `def` endpoints, without the interpreter lock",
         formula="1 / (6.6 ms * severity + 0.3 ms)",
-        ceiling_rps=CpuRate(6.6, 0.3),
+        ceiling_rps=CpuRate(6.6, 0.3, kind="loop"),
         second_rps=_alone(0.3),
         second_binds="the same core, with the framework's own work",
         target=(f"{_SERVING}.cpu_login:app",),
