@@ -135,17 +135,6 @@ def test_a_kill_for_want_of_memory_binds_whatever_else_is_full() -> None:
     )
 
 
-def test_a_kill_of_somebody_else_in_the_same_group_is_not_the_apps_end() -> None:
-    """A database beside it, or a job: no process of the app is gone."""
-    assert answer(two(server_loop_busy=0.99, server_cpu_cores=1.0, more={"oom_kills": 1.0}))[0] == "cpu"
-
-
-def test_swapping_of_others_is_not_the_apps_want_of_memory() -> None:
-    """Pressure and swap are the machine's; it read no page back itself."""
-    found = two(server_psi={"memory_some": 0.4}, server_swap_pages_per_s=900.0, server_major_faults_per_s=0.0)
-    assert answer(found)[0] != "memory"
-
-
 def test_faults_that_were_not_counted_are_not_told_as_none() -> None:
     """Swap alone says why; nothing is said of pages read back."""
     verdict = judge(two(server_psi={"memory_some": 0.4}, server_swap_pages_per_s=900.0, server_major_faults_per_s=None))

@@ -190,3 +190,24 @@ def test_a_lock_that_one_of_many_waits_for_is_not_what_binds() -> None:
         server_gates={"lock file /var/log/app.lock": gate}, server_per_worker=[worker(1, 0.4)],
     )  # fmt: skip
     assert answer(found) == ("pool", "worker-slots")
+
+
+def test_a_kill_of_somebody_else_in_the_same_group_is_not_the_apps_end() -> None:
+    """A database beside it, or a job: no process of the app is gone."""
+    assert answer(replace(two(server_loop_busy=0.99, server_cpu_cores=1.0), oom_kills=1.0))[0] == "cpu"
+
+
+def test_swapping_of_others_is_not_the_apps_want_of_memory() -> None:
+    """Pressure and swap are the machine's; it read no page back itself."""
+    found = two(server_psi={"memory_some": 0.4}, server_swap_pages_per_s=900.0, server_major_faults_per_s=0.0)
+    assert answer(found)[0] != "memory"
+
+
+def test_a_share_of_the_cpu_that_is_unknown_is_not_told_as_none() -> None:
+    """A full worker says enough; how many cores there are nobody knows."""
+    low = {**NO_LOOP, "server_db_embedded": True, "server_db_ms_per_request": 38.0, "server_cpu_cores": 2.05}
+    slots: dict[str, Any] = {"server_pools": {"slots": pool(1, 1, 9, 41.0)}, "server_per_worker": [worker(1, 1.0)]}
+    found = two(low=low, **NO_LOOP, server_db_embedded=True, server_cpu_cores=1.0, server_db_active=0.9, **slots)
+    verdict = judge(replace(found, machine=Machine(cores=None, shared=False)))
+    assert (verdict.class_, verdict.cause) == ("io", "slow-query")
+    assert "cpu.running+runnable" not in [one.signal for one in verdict.evidence]

@@ -149,8 +149,9 @@ def database_on_loop(facts: Facts, step: Step) -> Candidate | None:
 
 def database_in_worker(facts: Facts, step: Step) -> Candidate | None:
     """io/slow-query inside workers without an event loop: nearly all of a request's CPU passes in the database."""
-    server, use = step.server, cpu_use(step, facts.machine) or 0.0
-    if server.has_loop is not False or not server.db_embedded or not (use >= CPU_SATURATED or worker_full(server)):
+    server, use = step.server, cpu_use(step, facts.machine)
+    cores_full = use is not None and use >= CPU_SATURATED
+    if server.has_loop is not False or not server.db_embedded or not (cores_full or worker_full(server)):
         return None
     if server.db_active and (server.sqlite_busy or 0.0) >= WAITS_FOR_LOCK * server.db_active:
         return None
@@ -160,12 +161,11 @@ def database_in_worker(facts: Facts, step: Step) -> Candidate | None:
         return None
     text = f"at low load a request spends {show_ms(low_db)} in the database and {show_ms(cpu_ms)} of CPU in all"
     row = facts.resource("gil")
-    one_core = use < CPU_SATURATED and row is not None and row.ceiling_rps is not None
-    found = [
-        evidence(text, "probe.db_s", low_db, "ms", step),
-        evidence(f"CPU running or runnable: {use:.0%} of {counted(facts.cores, 'core')}", "cpu.running+runnable", use,
-                 "share", step),
-    ]  # fmt: skip
+    one_core = not cores_full and row is not None and row.ceiling_rps is not None
+    found = [evidence(text, "probe.db_s", low_db, "ms", step)]
+    if use is not None:
+        said = f"CPU running or runnable: {use:.0%} of {counted(facts.cores, 'core')}"
+        found.append(evidence(said, "cpu.running+runnable", use, "share", step))
     return Candidate(
         "io", "slow-query", f"A costly statement binds: the database runs inside the worker, and {text}.",
         "gil" if one_core else "cpu", ("db-pool", "gil", "cpu", "threadpool", "worker-slots", "db"), found,
