@@ -1,6 +1,7 @@
 """lock/*: holders take turns; pool/admission-limit where a semaphore admits several; io/downstream behind a call."""
 
 from pinchpoint.diagnosis.bounds import above, under
+from pinchpoint.diagnosis.device_rules import CLIENTS
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.pool_rules import HOLD_GROWTH, behind, held_by_requests
 from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_of, net_call_ms
@@ -185,7 +186,7 @@ def silent_service(facts: Facts, step: Step) -> Candidate | None:
     """io/downstream over a client the probe does not know: all threads are taken, most of them wait at a socket."""
     server = step.server
     taken = _taken(server)
-    share, clients = server.thread_states.get("socket"), server.socket_peers.get("clients", 0.0)
+    share, clients = server.thread_states.get("socket"), server.socket_peers.get(CLIENTS, 0.0)
     known = (server.db_active or 0.0) + sum(call.active or 0.0 for call in server.calls)
     if taken is None or share is None or share - clients < LOCKED_SHARE:
         return None
@@ -214,7 +215,7 @@ def silent_service(facts: Facts, step: Step) -> Candidate | None:
 
 def _mostly(server: ServerFigures) -> str:
     """Return ` of HOST:PORT` when most of the sockets whose peer was seen lead there; short ones are often not seen."""
-    named = {peer: share for peer, share in server.socket_peers.items() if peer not in (*UNNAMED, "clients")}
+    named = {peer: share for peer, share in server.socket_peers.items() if peer not in (*UNNAMED, CLIENTS)}
     peer = max(named, key=lambda name: named[name], default=None)
     return f" of {peer}" if peer is not None and named[peer] > LOCKED_SHARE * sum(named.values()) else ""
 
