@@ -132,7 +132,7 @@ def count_up() -> int:
 class Work:
     """What a small endpoint does, a few times: read JSON, make objects, sort them, write JSON; and walk a wide table.
 
-    A host that is busy slows code that misses the caches by more than arithmetic: by 1.3 times as much, when measured.
+    A host that is busy slows code that misses the caches by more than it slows arithmetic.
     """
 
     def __init__(self) -> None:

@@ -43,7 +43,7 @@ GIL_WAIT = 0.3
 
 SEVERAL_RUNNABLE = 2.5
 """Threads off the loop that wait for a core, per worker: of those that need the GIL one does at a time, and the others
-only for an instant, every 5 ms (`sys.setswitchinterval`); 1.5 were seen."""
+only for an instant, every 5 ms (`sys.setswitchinterval`): 1.5 of eight in the zoo's `python-loop-gthread`."""
 
 GIL_SHARE = 0.2
 """Of its threads that are up to something, those that wait for the GIL."""

@@ -32,6 +32,9 @@ MORE_THAN_REQUESTS = 1.5
 """Members out and takers waiting, over the requests in progress, from which they are not all of requests; the two are
 means over slightly different moments."""
 
+BY_CHANCE = 1.0
+"""... and one more, where there are few of both."""
+
 ONE_EACH = 0.1
 """Uses per request within this of 1 are 1: the edges of a short window cut some off."""
 
@@ -196,7 +199,7 @@ def held_by_requests(step: Step, pool: PoolFigures) -> bool:
     if inflight is None or pool.busy is None:
         return True
     each = max(1.0, pool.checkouts_per_request or 1.0)
-    return pool.busy + (pool.waiting or 0.0) <= MORE_THAN_REQUESTS * each * inflight + 1.0
+    return pool.busy + (pool.waiting or 0.0) <= MORE_THAN_REQUESTS * each * inflight + BY_CHANCE
 
 
 def behind(server: ServerFigures, key: str, pool: PoolFigures) -> bool:
