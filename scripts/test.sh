@@ -56,13 +56,14 @@ test_wheel() {
     )
 }
 
-# End-to-end tests press apps to their limit: where they failed beside three others on two cores, alone they must pass.
+# Real servers are pressed and timed there: the few that failed beside three others on two cores must pass alone.
 again_alone() {
-    local failed=.pytest_cache/v/cache/lastfailed
+    local failed=.pytest_cache/v/cache/lastfailed most=6
     [[ $1 == 1 && -s $failed ]] || die "the tests ended with exit code $1"
-    ! grep '": true' "$failed" | grep -qv '"tests/e2e/' || die "tests failed; see above"
-    step "end-to-end tests that failed beside others, alone"
-    .venv/bin/pytest -q --last-failed --last-failed-no-failures none -p no:xdist tests/e2e
+    ! grep -q '"tests/unit/' "$failed" || die "tests failed; see above"
+    [[ $(grep -c '": true' "$failed") -le $most ]] || die "more tests failed than a busy machine explains; see above"
+    step "tests that failed beside others, alone"
+    .venv/bin/pytest -q --last-failed --last-failed-no-failures none -p no:xdist tests/e2e tests/integration
 }
 
 # Say how the wheel did, once it is done.
