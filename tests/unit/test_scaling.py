@@ -84,7 +84,7 @@ def test_the_order_of_runs_changes_nothing(g: float, s: float, k: float, counts:
 
 def test_a_curve_of_coherency_alone_has_finite_figures() -> None:
     """Rates that fall as 1 / (N - 1) leave nothing for the other two coefficients."""
-    runs = {10: [0.816, 0.824], 11: [0.740, 0.726], 12: [0.676, 0.666]}
+    runs = {10.0: [0.816, 0.824], 11.0: [0.740, 0.726], 12.0: [0.676, 0.666]}
     found = fit_scaling(runs)
 
     assert found.usl is not None
