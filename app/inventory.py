@@ -315,4 +315,3 @@ def _found(row: Any) -> Product:
     if row is None:
         raise HTTPException(404, "Product not found")
     return Product(id=row[0], name=row[1], description=row[2], price=row[3], stock=row[4], created_at=row[5])
-

@@ -260,9 +260,7 @@ async def _create_racily(
         return await _write(connection, order.customer, wanted, prices)
 
 
-async def _write(
-    connection: AsyncConnection, customer: str, wanted: dict[int, int], prices: dict[int, float]
-) -> Order:
+async def _write(connection: AsyncConnection, customer: str, wanted: dict[int, int], prices: dict[int, float]) -> Order:
     """Write the order whose pieces were taken."""
     total = round(sum(pieces * prices[product_id] for product_id, pieces in wanted.items()), 2)
     head: dict[str, Any] = {"customer": customer, "status": PENDING, "total": total, "created_at": now()}

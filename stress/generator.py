@@ -4,7 +4,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self
 
 from pinchpoint.errors import MeasurementError
@@ -215,29 +215,28 @@ class Generator:
         self._listen(0.0)
         self.check()
         self._last_id += 1
-        segment_id = self._last_id
         self._on_duty = [part for part in self._all if part.ready]
+        pieces = None if curve is None else [list(piece) for piece in curve]
+        whole = Segment(self._last_id, model, duration_s, rate_rps, end_rate_rps, users, spacing, pieces)
+        self._share_out(whole, at_s)
+        self._await(lambda part: part.segment == whole.id, ANSWER_S, "it did not take a command")
+        return whole.id, max(part.started_s for part in self._on_duty)
+
+    def _share_out(self, whole: Segment, at_s: float | None) -> None:
+        """Send each worker on duty its share of a load level, for all of them to start at the same instant."""
         delay_s = max((part.worker.delay_s for part in self._on_duty), default=0.0)
         start_s = self._clock() + LEAD_S + delay_s if at_s is None else at_s
         parts = len(self._on_duty)
         for index, part in enumerate(list(self._on_duty)):
-            segment = Segment(
-                id=segment_id,
-                model=model,
-                duration_s=duration_s,
-                rate_rps=rate_rps,
-                end_rate_rps=end_rate_rps,
-                users=share_users(users, index, parts),
-                spacing=spacing,
-                curve=None if curve is None else [list(piece) for piece in curve],
+            share = replace(
+                whole,
+                users=share_users(whole.users, index, parts),
                 part=index,
                 parts=parts,
                 max_users=max(1, share_users(self._spec.max_users, index, parts)),
                 at_s=part.worker.to_theirs(start_s),
             )
-            part.worker.send(segment.message())
-        self._await(lambda part: part.segment == segment_id, ANSWER_S, "it did not take a command")
-        return segment_id, max(part.started_s for part in self._on_duty)
+            part.worker.send(share.message())
 
     def idle(self) -> None:
         """Offer nothing more; requests in flight finish."""

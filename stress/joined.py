@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,8 @@ class Joined:
         """
         self._link = link
         self._folder = folder
-        self._spawn = spawn
+        self._start = partial(start_local, spawn=spawn, environ=environ, cpus=cpus)
         self._allow = allow
-        self._environ = environ
-        self._cpus = cpus
         self._clock = clock
         self._worker: LocalWorker | None = None
         self._stopping = False
@@ -99,7 +98,7 @@ class Joined:
             order = Order.from_message(message)
             self._allow(order.target)
             spec, file, settings = order.unpack(self._folder)
-            self._worker = start_local(spec, file, settings, self._spawn, self._environ, self._cpus)
+            self._worker = self._start(spec, file, settings)
             self.pressing = order.target
         except PinchpointError as error:
             self._link.send({"refused": str(error)})

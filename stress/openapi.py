@@ -169,11 +169,9 @@ def _followed(document: Mapping[str, Any], found: Any) -> Mapping[str, Any]:
     raise NoExampleError("its references lead nowhere")
 
 
-def _paths(
-    document: Mapping[str, Any], unread: list[tuple[str, str]]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _paths(document: Mapping[str, Any], unread: list[tuple[str, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     paths = document.get("paths")
-    for path, methods in (paths.items() if isinstance(paths, Mapping) else ()):
+    for path, methods in paths.items() if isinstance(paths, Mapping) else ():
         if not str(path).startswith("/"):  # an extension, `x-...`
             continue
         try:
@@ -219,7 +217,8 @@ def _parameters(document: Mapping[str, Any], path: str, shared: Any, own: Any) -
         read = _parameter(document, _followed(document, one))
         found[read.place, read.name] = read
     for name in path_names(path):
-        yield found.pop(("path", name), None) or Parameter(name=name, place="path", required=True, schema=True)
+        told = found.get(("path", name))
+        yield told if told is not None else Parameter(name=name, place="path", required=True, schema=True)
     yield from (one for one in found.values() if one.place != "path")
 
 
@@ -323,7 +322,7 @@ def _schemes(document: Mapping[str, Any]) -> Iterator[tuple[str, Lock]]:
             yield str(name), Lock(kind="unknown")
 
 
-def _lock(written: Mapping[str, Any]) -> Lock:
+def _lock(written: Mapping[str, Any]) -> Lock:  # noqa: PLR0911 - a case each
     match written.get("type"), str(written.get("scheme", "")).lower():
         case "http", "bearer":
             return Lock(kind="bearer")

@@ -38,7 +38,7 @@ class NoExampleError(Exception):
     """No value of a schema can be made; the text says why, as a clause."""
 
 
-def modern(schema: Any) -> Schema:
+def modern(schema: Any) -> Schema:  # noqa: C901 - a case each
     """Return a schema in JSON Schema 2020-12, as a request has to meet it: nothing that is read-only is required."""
     if isinstance(schema, bool):
         return schema
@@ -65,9 +65,8 @@ def modern(schema: Any) -> Schema:
 
 def _modernise_bounds(schema: dict[str, Any]) -> None:
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if isinstance(schema.get(exclusive), bool):
-            if schema.pop(exclusive) and bound in schema:
-                schema[exclusive] = schema.pop(bound)
+        if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and bound in schema:
+            schema[exclusive] = schema.pop(bound)
 
 
 def _modernise_examples(schema: dict[str, Any]) -> None:
@@ -267,14 +266,13 @@ def _shared_types(first: Any, second: Any) -> list[str]:
 
 
 def _options(first: list[Schema], second: list[Schema]) -> list[Schema]:
-    return [{"allOf": [one, other]} for one in first for other in second][:_MOST_OPTIONS]
+    both: list[Schema] = [{"allOf": [one, other]} for one in first for other in second]
+    return both[:_MOST_OPTIONS]
 
 
 def _least_common(first: float, second: float) -> float:
     ours, theirs = Fraction(str(first)), Fraction(str(second))
-    multiple = Fraction(
-        math.lcm(ours.numerator, theirs.numerator), math.gcd(ours.denominator, theirs.denominator)
-    )
+    multiple = Fraction(math.lcm(ours.numerator, theirs.numerator), math.gcd(ours.denominator, theirs.denominator))
     return multiple.numerator if multiple.denominator == 1 else float(multiple)
 
 

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from pinchpoint import histograms
 from pinchpoint.backlog import Backlog, backlog
-from pinchpoint.clientstats import SETUP_PREFIX, ClientWindow, overdue
+from pinchpoint.clientstats import ClientWindow, overdue
+from pinchpoint.goals import P95_LOSS
+from pinchpoint.seconds import seen_in
 
 __all__ = [
     "Backlog",
@@ -41,9 +43,6 @@ GROSS_LATENCY_FACTOR = 3.0
 
 GROSS_EMPTY_S = 2
 """One silent second may be somebody else's."""
-
-SLOW_SHARE = 0.05
-"""What a limit on the 95th percentile lets be slower."""
 
 MIN_FAILURES = 2
 """One failed request among a few dozen says nothing about a 1 % limit; one among none that succeeded does."""
@@ -152,15 +151,10 @@ def _lateness(window: ClientWindow, slo: Slo) -> tuple[str, bool] | None:
     late = overdue(window.rows, slo.p95_ms)
     if late < MIN_FAILURES:
         return None
-    answered = histograms.merge(
-        entry["latency_ok"]
-        for row in window.rows
-        for name, entry in row["names"].items()
-        if not name.startswith(SETUP_PREFIX)
-    )
+    answered = seen_in(window.rows).latency
     slow = late + (0 if answered is None else histograms.count_above(answered, slo.p95_ms * histograms.US_PER_MS))
     share = slow / (late + window.figures.ok)
-    if share <= SLOW_SHARE:
+    if share <= P95_LOSS:
         return None
     text = f"{share:.0%} of arrivals slower than the limit of {slo.p95_ms:.0f} ms, {late} of them unanswered at the end"
     return text, False

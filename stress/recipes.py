@@ -120,21 +120,7 @@ class Code:
     sample: Any
 
 
-Recipe = (
-    Const
-    | Choice
-    | Whole
-    | Real
-    | Text
-    | Formatted
-    | Joined
-    | Repeated
-    | Row
-    | Many
-    | Record
-    | OneOf
-    | Code
-)
+Recipe = Const | Choice | Whole | Real | Text | Formatted | Joined | Repeated | Row | Many | Record | OneOf | Code
 
 
 def _letters(rng: random.Random, count: int) -> str:
@@ -168,7 +154,7 @@ FORMATS: Mapping[str, Callable[[random.Random], str]] = {
 """Kinds of text; a password has letters of both cases, a digit and a sign, which most rules for passwords ask for."""
 
 
-def draw(recipe: Recipe, rng: random.Random) -> Any:
+def draw(recipe: Recipe, rng: random.Random) -> Any:  # noqa: PLR0911 - a case each
     """Return one value; the same for the same seed."""
     match recipe:
         case Const(value) | Code(_, value):

@@ -211,7 +211,7 @@ class Examples:
                 why = str(error)
         raise NoExampleError(why)
 
-    def _typed(self, kind: str, schema: dict[str, Any], name: str, above: tuple[str, ...]) -> Recipe:
+    def _typed(self, kind: str, schema: dict[str, Any], name: str, above: tuple[str, ...]) -> Recipe:  # noqa: PLR0911 - a case each
         match kind:
             case "null":
                 return Const(None)
@@ -321,7 +321,7 @@ def _guessed_type(schema: Mapping[str, Any]) -> str:
     return next((kind for kind, words in about.items() if words & schema.keys()), "string")
 
 
-def _values(recipe: Recipe) -> int:
+def _values(recipe: Recipe) -> int:  # noqa: PLR0911 - a case each
     """Return how many different values a recipe has, as far as that limits a list without repetition."""
     match recipe:
         case Const() | Code():
@@ -333,7 +333,7 @@ def _values(recipe: Recipe) -> int:
         case Real(first, last):
             return last - first + 1
         case Text(_, longest, letters):
-            return min(len(letters) ** min(longest, _MANY_VALUES), _MANY_VALUES)
+            return int(min(len(letters) ** min(longest, _MANY_VALUES), _MANY_VALUES))
         case Record(fields):
             return min(math.prod(_values(one) for _, one in fields), _MANY_VALUES)
     return _MANY_VALUES

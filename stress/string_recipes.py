@@ -48,12 +48,15 @@ _SETS = {
     "CATEGORY_NOT_SPACE": _WORDS,
 }
 _ALIASES: Mapping[str, str] = {
-    **{name: "date-time" for name in ("date-time", "datetime")},
+    **dict.fromkeys(("date-time", "datetime"), "date-time"),
     **{name: name for name in ("date", "time", "duration", "ipv4", "ipv6", "byte", "password", "hostname")},
-    **{name: "email" for name in ("email", "idn-email", "name-email")},
-    **{name: "uuid" for name in ("uuid", "guid", "uuid4")},
-    **{name: "uri" for name in ("uri", "url", "iri", "uri-reference", "iri-reference", "http-url")},
-    **{"idn-hostname": "hostname", "ipvanyaddress": "ipv4", "base64": "byte", "json-pointer": "pointer"},
+    **dict.fromkeys(("email", "idn-email", "name-email"), "email"),
+    **dict.fromkeys(("uuid", "guid", "uuid4"), "uuid"),
+    **dict.fromkeys(("uri", "url", "iri", "uri-reference", "iri-reference", "http-url"), "uri"),
+    "idn-hostname": "hostname",
+    "ipvanyaddress": "ipv4",
+    "base64": "byte",
+    "json-pointer": "pointer",
 }
 """Formats as documents have them -> kinds of `recipes.FORMATS`. Others count for nothing, as the standard says."""
 _PROMISES = (
@@ -90,7 +93,7 @@ def string_recipe(schema: Mapping[str, Any], name: str = "") -> Recipe:
 
 
 def _kinds(schema: Mapping[str, Any], name: str) -> Iterator[str]:
-    for word in (schema.get("format"), schema.get("contentEncoding")):
+    for word in map(str, (schema.get("format"), schema.get("contentEncoding"))):
         if word in _ALIASES:
             yield _ALIASES[word]
     if "format" not in schema:
@@ -145,7 +148,7 @@ def _joined(tree: Any, spread: int) -> Joined:
     return Joined(tuple(_part(operator.name, argument, spread) for operator, argument in tree))
 
 
-def _part(operator: str, argument: Any, spread: int) -> Recipe:
+def _part(operator: str, argument: Any, spread: int) -> Recipe:  # noqa: PLR0911 - a case each
     """Translate one element of a parsed pattern. What asserts without taking characters is left to the check."""
     match operator:
         case "LITERAL":
@@ -157,7 +160,8 @@ def _part(operator: str, argument: Any, spread: int) -> Recipe:
         case "IN":
             return Text(1, 1, _characters(argument))
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-            return _repeated(*argument, spread)
+            least, most, tree = argument
+            return _repeated(least, most, tree, spread)
         case "SUBPATTERN":
             return _joined(argument[-1], spread)
         case "ATOMIC_GROUP":

@@ -59,8 +59,17 @@ def hook_async(module: Any) -> None:
     """Watch `AsyncConnectionPool`."""
     pool, asked, stream = module.AsyncConnectionPool, module.AsyncPoolRequest, module.PoolByteStream
     pool_timeout, broken = _errors()
-    handle, wait, close = pool.handle_async_request, asked.wait_for_connection, stream.aclose
+    wrappers = (
+        _handling_async(pool.handle_async_request, pool_timeout),
+        _waiting_async(asked.wait_for_connection),
+        _ending_async(stream.aclose, broken),
+    )
+    _put(pool, asked, stream, wrappers)
+    _hook_making(pool)
+    _hook_async_closing(pool)
 
+
+def _handling_async(handle: Any, pool_timeout: Any) -> Any:
     @functools.wraps(handle)
     async def handle_async_request(self: Any, request: Any) -> Any:
         visit = HOOK.safely(_arrive, self, request)
@@ -74,6 +83,10 @@ def hook_async(module: Any) -> None:
         HOOK.safely(_answered, request, response, visit)
         return response
 
+    return handle_async_request
+
+
+def _waiting_async(wait: Any) -> Any:
     @functools.wraps(wait)
     async def wait_for_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         visit = _visit(self.request)
@@ -85,6 +98,10 @@ def hook_async(module: Any) -> None:
         HOOK.safely(_assigned, self, connection, visit)
         return connection
 
+    return wait_for_connection
+
+
+def _ending_async(close: Any, broken: Any) -> Any:
     @functools.wraps(close)
     async def aclose(self: Any) -> Any:
         failed = isinstance(sys.exc_info()[1], broken)
@@ -95,17 +112,24 @@ def hook_async(module: Any) -> None:
             if visit is not None:
                 visit.end(failed)
 
-    _put(pool, asked, stream, (handle_async_request, wait_for_connection, aclose))
-    _hook_making(pool)
-    _hook_async_closing(pool)
+    return aclose
 
 
 def hook_sync(module: Any) -> None:
     """Watch `ConnectionPool`."""
     pool, asked, stream = module.ConnectionPool, module.PoolRequest, module.PoolByteStream
     pool_timeout, broken = _errors()
-    handle, wait, shut = pool.handle_request, asked.wait_for_connection, stream.close
+    wrappers = (
+        _handling_sync(pool.handle_request, pool_timeout),
+        _waiting_sync(asked.wait_for_connection),
+        _ending_sync(stream.close, broken),
+    )
+    _put(pool, asked, stream, wrappers)
+    _hook_making(pool)
+    _hook_sync_closing(pool)
 
+
+def _handling_sync(handle: Any, pool_timeout: Any) -> Any:
     @functools.wraps(handle)
     def handle_request(self: Any, request: Any) -> Any:
         visit = HOOK.safely(_arrive, self, request)
@@ -119,6 +143,10 @@ def hook_sync(module: Any) -> None:
         HOOK.safely(_answered, request, response, visit)
         return response
 
+    return handle_request
+
+
+def _waiting_sync(wait: Any) -> Any:
     @functools.wraps(wait)
     def wait_for_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         visit = _visit(self.request)
@@ -130,6 +158,10 @@ def hook_sync(module: Any) -> None:
         HOOK.safely(_assigned, self, connection, visit)
         return connection
 
+    return wait_for_connection
+
+
+def _ending_sync(shut: Any, broken: Any) -> Any:
     @functools.wraps(shut)
     def close(self: Any) -> Any:
         failed = isinstance(sys.exc_info()[1], broken)
@@ -140,9 +172,7 @@ def hook_sync(module: Any) -> None:
             if visit is not None:
                 visit.end(failed)
 
-    _put(pool, asked, stream, (handle_request, wait_for_connection, close))
-    _hook_making(pool)
-    _hook_sync_closing(pool)
+    return close
 
 
 def _put(pool: Any, asked: Any, stream: Any, wrappers: tuple[Any, Any, Any]) -> None:

@@ -8,7 +8,6 @@ counted and not shown, as rules may not be tuned on them. Recordings stay in `ru
 import argparse
 import datetime as dt
 import multiprocessing
-import os
 import random
 import shutil
 import time
@@ -27,10 +26,9 @@ from zoo_server import database, pin_database, wanted_cases
 from pinchpoint.accuracy import result_of
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import tuned
-from pinchpoint.app.faults.pace import pace_of
 from pinchpoint.commands.config import parse_budget
 from pinchpoint.commands.run import interruptible
-from pinchpoint.commands.zoo_case import prepared, run, unmet
+from pinchpoint.commands.zoo_case import pace_at_limit, prepared, run, unmet
 from pinchpoint.errors import ExitCode, Interrupted, PinchpointError
 
 ROUNDS = (1, 2, 3)
@@ -149,8 +147,6 @@ def _turn(turn: Turn, budget_s: float, postgres: str | None) -> zoo_results.Row:
     turn.folder.with_suffix(".log").unlink(missing_ok=True)
     turn.folder.parent.mkdir(parents=True, exist_ok=True)
     at, began_s = dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"), time.monotonic()
-    cpu = min(os.sched_getaffinity(0))
-    before = pace_of(cpu)
     try:
         with prepared(turn.case, severity=turn.severity, postgres=postgres) as ready:
             pin_database(postgres if turn.case.database == "postgresql" else None, ready.cores.server)
@@ -159,7 +155,7 @@ def _turn(turn: Turn, budget_s: float, postgres: str | None) -> zoo_results.Row:
         raise
     except PinchpointError as error:
         return {**row, "at": at, "skipped": f"it could not be prepared: {error}"}
-    row = zoo_results.stated(turn.case, turn.severity, turn.round, (before + pace_of(cpu)) / 2)
+    row = zoo_results.stated(turn.case, turn.severity, turn.round, pace_at_limit(done, turn.folder))
     found = zoo_results.ended(done, turn.folder)
     return {**row, "at": at, "budget_s": budget_s, "took_s": round(time.monotonic() - began_s, 2), **found}
 

@@ -16,8 +16,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from rich.table import Table
 from zoo_server import database, names, pin_database, wanted_cases
 
 from pinchpoint.app.faults.case import Case
-from pinchpoint.app.faults.pace import pace_of, paced
+from pinchpoint.app.faults.pace import Kind, PaceMeter, mean_pace, paced
 from pinchpoint.commands.run import interruptible
 from pinchpoint.commands.zoo_case import Prepared, prepared, unmet
 from pinchpoint.errors import Interrupted, PinchpointError
@@ -44,6 +45,7 @@ OPEN_LEVELS, OPEN_CURED_LEVELS = (0.8, 0.9, 1.0, 1.1, 1.2), (1.25, 1.4)
 """Rates of the open loop, over the ceiling. Each is offered for a time in which some hundred arrivals come."""
 OPEN_S = 7.0
 WARMUP_S, SECONDS = 1.5, 4.0
+PACE_EVERY_S = 0.2
 READY_S = 30.0
 REDIAL_S = 0.5
 WITHIN, GAIN = 0.15, 1.25
@@ -68,8 +70,8 @@ class Measured:
     """Growth of the server's resident memory."""
     died: bool
     """A process of the server is gone that was there before."""
-    pace: float | None = None
-    """Of the server's first core, before the server was there and after it: a ceiling that the CPU sets follows it."""
+    pace: dict[Kind, float] | None = None
+    """Of the server's first core, meanwhile: a ceiling that the CPU sets follows it."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +142,10 @@ def _check(case: Case, severities: Sequence[str], postgres: str | None) -> list[
 
 
 def _measure(case: Case, severity: float, postgres: str | None, *, cured: bool = False) -> Measured:
-    cpu = min(os.sched_getaffinity(0))
-    before = pace_of(cpu)
     with prepared(case, severity=severity, cured=cured, postgres=postgres) as ready:
         pin_database(postgres, ready.cores.server)
         with serving(ready) as (child, port):
-            found = _press(case, ready, child, port)
-    return replace(found, pace=(before + pace_of(cpu)) / 2)
+            return _press(case, ready, child, port)
 
 
 @contextlib.contextmanager
@@ -163,11 +162,12 @@ def serving(ready: Prepared) -> Iterator[tuple[Child, int]]:
 def _press(case: Case, ready: Prepared, child: Child, port: int) -> Measured:
     words, seconds = _open_words(case, ready, port) if case.connections == 0 else _closed_words(case, ready, port)
     pin = [] if ready.cores.load is None else ["taskset", "-c", ",".join(map(str, sorted(ready.cores.load)))]
-    with subprocess.Popen([*pin, sys.executable, *words], stdout=subprocess.PIPE) as loop:
+    meter = PaceMeter(min(ready.cores.server or os.sched_getaffinity(0)), PACE_EVERY_S)
+    with meter, subprocess.Popen([*pin, sys.executable, *words], stdout=subprocess.PIPE) as loop:
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 loop.wait(WARMUP_S)
-            before = _processes(child)
+            before, from_s = _processes(child), time.monotonic()
             assert loop.stdout is not None  # noqa: S101 - a pipe, as asked for
             found = json.loads(loop.stdout.read())
             after = _processes(child)
@@ -176,7 +176,9 @@ def _press(case: Case, ready: Prepared, child: Child, port: int) -> Measured:
     grown = sum(rss for rss, _ in after.values()) - sum(rss for rss, _ in before.values())
     used = sum(cpu - before.get(pid, (0, 0.0))[1] for pid, (_, cpu) in after.items())
     died = bool(set(before) - set(after))
-    return Measured(**found, server_cpu=used / seconds, bytes_per_request=grown / max(found["ok"], 1), died=died)
+    per_request = grown / max(found["ok"], 1)
+    pace = mean_pace(meter.readings, [(from_s, from_s + seconds)])
+    return Measured(**found, server_cpu=used / seconds, bytes_per_request=per_request, died=died, pace=pace)
 
 
 def _closed_words(case: Case, ready: Prepared, port: int) -> tuple[list[str], float]:

@@ -12,7 +12,7 @@ from zoo_labels import fingerprint
 
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import tuned
-from pinchpoint.app.faults.pace import paced
+from pinchpoint.app.faults.pace import Paces, paced
 from pinchpoint.commands.limits import recorded_thresholds
 from pinchpoint.commands.zoo_case import Ended
 from pinchpoint.diagnosis import diagnose
@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 Row = dict[str, Any]
 
 
-def stated(case: Case, severity: float, round_: int, pace: float | None = None) -> Row:
+def stated(case: Case, severity: float, round_: int, pace: Paces | None = None) -> Row:
     """Return what is known of a run: the case and its label, and its rates at the pace of the machine, where given."""
     rates = {"ceiling_rps": case.ceiling_rps, "second_rps": case.second_rps}
     return {
@@ -59,6 +59,7 @@ def ended(ended: Ended, folder: Path) -> Row:
     return {
         "wall_s": round(ended.wall_s, 2),
         "exit_code": ended.exit_code,
+        "paces": [(round(at_s, 2), {kind: round(pace, 3) for kind, pace in one.items()}) for at_s, one in ended.paces],
         "run": str(folder),
         "commit": commit(),
         **said(folder),

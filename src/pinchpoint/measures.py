@@ -145,6 +145,9 @@ class WorkerFigures:
     rss_bytes: float | None
     pss_bytes: float | None
     inflight: float | None
+    loop_cpu_cores: float | None = None
+    loop_runq_cores: float | None = None
+    loop_blocked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ class ServerFigures:
     """Memory of the control group that cannot be dropped at will, over its limit."""
     listen_limit: float | None = None
     workers_died: int = 0
+    workers: float | None = None
+    """Mean number of workers there were; one that lived for half of the window counts half."""
     samples_received: int = 0
     samples_expected: int = 0
     per_worker: list[WorkerFigures] = field(default_factory=list)

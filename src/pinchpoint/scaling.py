@@ -150,6 +150,10 @@ def fit_scaling(runs: Runs, seed: int = SEED, *, exact: bool = True) -> Scaling:
     )
 
 
+NEXT_TO_NOTHING = 1e-9
+"""Of the coherency term: what is left of the others where they vanish, far below what any rate is measured to."""
+
+
 def fit_usl(n: Floats, x: Floats) -> Usl:
     """Fit by least squares of the relative error of N/X, which is linear in 1/g, s/g and k/g.
 
@@ -160,8 +164,8 @@ def fit_usl(n: Floats, x: Floats) -> Usl:
     columns = np.column_stack([np.ones_like(n), n, n * (n - 1)])
     d, b, e = _non_negative(columns * (x / n)[:, None])
     total = d + b
-    if total <= 0:  # coherency alone: no such server, but the formula has a limit
-        total = np.finfo(np.float64).tiny
+    if total <= 0:  # coherency alone: no such server, but the formula has a limit, which must stay finite
+        total = NEXT_TO_NOTHING * e
     return Usl(g=float(1 / total), s=float(b / total), k=float(e / total))
 
 

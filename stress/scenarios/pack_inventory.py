@@ -91,9 +91,7 @@ PACK = Pack(
         Target(name="GET requests", metric="avg_ms", endpoints=READS, op="<", target=200, acceptable=400),
         Target(name="POST/PUT requests", metric="avg_ms", endpoints=WRITES, op="<", target=500, acceptable=1000),
         Target(name="Complex operations", metric="avg_ms", endpoints=COMPLEX, op="<", target=1000, acceptable=2000),
-        Target(
-            name="Throughput, as of the heavy load", metric="rps", op=">=", target=HEAVY_RPS, acceptable=LIGHT_RPS
-        ),
+        Target(name="Throughput, as of the heavy load", metric="rps", op=">=", target=HEAVY_RPS, acceptable=LIGHT_RPS),
         Target(name="Error rate", metric="error_rate", op="<", target=0.01, acceptable=0.05),
         Target(name="Oversold pieces", metric="oversold", op="==", target=0),
         Target(name="Products with negative stock", metric="negative_stock", op="==", target=0),

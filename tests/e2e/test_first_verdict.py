@@ -64,7 +64,7 @@ def test_a_fault_stays_out_of_the_signals(tmp_path: Path) -> None:
     assert "db-pool" not in signals.replace('"db-pool ', "")
 
 
-@pytest.mark.alone
+@pytest.mark.paced
 @pytest.mark.timeout(120)
 def test_the_users_model_presses_with_populations(tmp_path: Path) -> None:
     """Closed load, labelled as such: steps in users, no offered rate."""

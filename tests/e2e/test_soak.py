@@ -14,7 +14,7 @@ from pinchpoint.report.build import validate
 
 SECONDS = 40
 RATE = 120
-pytestmark = pytest.mark.timeout(110)
+pytestmark = [pytest.mark.paced, pytest.mark.timeout(110)]
 
 
 def soak(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:

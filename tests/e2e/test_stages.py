@@ -10,6 +10,8 @@ import pytest
 
 from pinchpoint.report.build import validate
 
+pytestmark = [pytest.mark.paced, pytest.mark.timeout(90)]
+
 # Eight at a time, 50 ms each: 160 requests/s.
 APP = """
 import asyncio
@@ -39,7 +41,6 @@ def staged(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
-@pytest.mark.timeout(90)
 def test_a_spike_crosses_a_threshold_and_its_recovery_is_told(tmp_path: Path) -> None:
     """300/s for 2 s over a capacity of 160/s leave 280 requests, gone 2 s after the spike: 280 / (160 - 30)."""
     code, report, said = staged(tmp_path, "--stages", "spike(30,300,3s,2s,5s)", "--threshold", "p(95)<300")
@@ -59,7 +60,6 @@ def test_a_spike_crosses_a_threshold_and_its_recovery_is_told(tmp_path: Path) ->
     assert [(one["threshold"], one["ok"]) for one in asked] == [("p(95)<300", False)]
 
 
-@pytest.mark.timeout(90)
 def test_an_autostop_ends_the_load_at_the_point_of_imbalance(tmp_path: Path) -> None:
     """A ramp of 40 rps a second passes 160/s at second 4; the breach begins within seconds of that."""
     code, report, said = staged(tmp_path, "--stages", "10s:400", "--autostop", "quantile(90,300ms,2s)")

@@ -10,6 +10,7 @@ import pytest
 
 SUPPORT = Path(__file__).parents[1] / "support"
 DEADLINE_S = 100.0
+pytestmark = pytest.mark.paced
 
 
 def swept(folder: Path, app: str, *words: str) -> tuple[int, dict[str, Any], str]:

@@ -13,6 +13,7 @@ from pinchpoint.commands.quota import Quota
 
 BUDGET = "25s"
 DEADLINE_S = 80.0
+pytestmark = [pytest.mark.paced, pytest.mark.timeout(100)]
 BENCH = Path(__file__).resolve().parents[2] / "scripts" / "bench"
 SLOW = """
 import time
@@ -51,7 +52,6 @@ def pressed(folder: Path, *words: str, keep: float | None = None) -> tuple[int, 
     return code, report
 
 
-@pytest.mark.timeout(100)
 def test_a_generator_whose_quota_is_cut_is_the_limit(tmp_path: Path) -> None:
     """It hardly uses CPU, so only its stops tell."""
     words = ("--get", "/items/42", "--cwd", str(BENCH), "bench_app:app")
@@ -59,7 +59,6 @@ def test_a_generator_whose_quota_is_cut_is_the_limit(tmp_path: Path) -> None:
     assert (code, report["verdict"]["class"]) == (3, "generator"), report["verdict"]["summary"]
 
 
-@pytest.mark.timeout(100)
 @pytest.mark.parametrize("work", [BURN, BLOCK], ids=["burns", "blocks"])
 def test_a_slow_locust_file_is_the_limit(tmp_path: Path, work: str) -> None:
     """Whether its tasks compute or sleep behind gevent's back."""
@@ -69,8 +68,6 @@ def test_a_slow_locust_file_is_the_limit(tmp_path: Path, work: str) -> None:
     assert (code, report["verdict"]["class"]) == (3, "generator"), report["verdict"]["summary"]
 
 
-@pytest.mark.alone
-@pytest.mark.timeout(100)
 def test_users_that_pause_are_no_limit_of_the_generator(tmp_path: Path) -> None:
     """A closed load of people who read their pages does not break the app, and nobody is to blame for that."""
     file = tmp_path / "calm.py"

@@ -16,7 +16,7 @@ from pinchpoint.recording import CLIENT_GLOB, read_lines
 from pinchpoint.report.build import validate
 from support.netns import Host, Started, hosts, why_not
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.paced, pytest.mark.timeout(90)]
 ENVIRONMENT = {"PINCHPOINT_TOKEN": "only-known-to-these-hosts"}
 DEADLINE_S = 60.0
 AHEAD_S = {"load-1": 3000, "load-2": 50}

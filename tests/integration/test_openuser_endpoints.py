@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -14,6 +13,9 @@ from sqlalchemy import event, func, select
 from pinchpoint.app import accounts, openuser
 from pinchpoint.app.settings import load_settings
 from support.postgres import skip_reason, temporary_postgres
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PASSWORD = "correct horse"
 ROUTES = [

@@ -36,9 +36,7 @@ async def check(url: str) -> None:
     """Race on a database, from two copies of the app with four connections each."""
     async with petstore_on(url, copies=2, pool=4) as store:
         assert await statuses_of_orders(store) == [Counter({409: CLIENTS - 1, 201: 1})] * ROUNDS
-        assert await statuses_of_users(store) == Counter(
-            {(409, "User id 7 already taken"): CLIENTS - 1, (201, ""): 1}
-        )
+        assert await statuses_of_users(store) == Counter({(409, "User id 7 already taken"): CLIENTS - 1, (201, ""): 1})
 
 
 def test_one_of_fifty_gets_it_on_sqlite(tmp_path: Path) -> None:

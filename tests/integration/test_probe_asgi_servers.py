@@ -203,8 +203,11 @@ def test_waiting_for_the_loop_is_queueing(servers: dict[str, Server], name: str)
     assert after["queue_n"] - before["queue_n"] == CLIENTS
     assert 0 < after["queue_s"] - before["queue_s"] < 0.3 * sum(seconds)
 
-    before, seconds = asyncio.run(measured(server, "/block", 1))
-    after = server.done(before["requests_done"] + CLIENTS)
+    for _ in range(3):
+        before, seconds = asyncio.run(measured(server, "/block", 1))
+        after = server.done(before["requests_done"] + CLIENTS)
+        if max(seconds) > 0.9 * CLIENTS * HOLD_S:
+            break  # else one of them came so late that it had not to wait for all the others
     queued, service = after["queue_s"] - before["queue_s"], after["service_s"] - before["service_s"]
     assert after["queue_n"] - before["queue_n"] == CLIENTS
     assert service == pytest.approx(CLIENTS * HOLD_S, rel=0.05)

@@ -146,7 +146,7 @@ def check_gates(report: dict[str, Any], expected: dict[str, str]) -> None:
     assert {name: statuses.get(name) for name in expected} == expected
 
 
-@pytest.mark.alone
+@pytest.mark.paced
 def test_load_from_two_hosts_and_figures_from_the_servers(network: dict[str, Host], tmp_path: Path) -> None:
     """One schedule, four clocks; and nothing is left on the server's host afterwards."""
     agent = watched(network["server"], tmp_path)

@@ -60,9 +60,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
 @pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print the table before pytest-benchmark's own, which ends the run when something has become slower."""
-    if config.stash[ROWS]:
+    rows = config.stash[ROWS]
+    if rows:
         terminalreporter.section("performance requirements (ms)")
-        for line in table(config.stash[ROWS]):
+        for line in table(rows):
             terminalreporter.write_line(line)
     if config.stash[NOTE]:
         terminalreporter.write_line(config.stash[NOTE])

@@ -28,9 +28,7 @@ def test_root_endpoint(api: Api, measure: Measure) -> None:
 
 def test_login(api: Api, measure: Measure) -> None:
     """Argon2, and a token."""
-    measure(
-        "Authentication", "POST /login", lambda: api.ask_json("POST", "/login", TEST_USER), rounds=HASHING_ROUNDS
-    )
+    measure("Authentication", "POST /login", lambda: api.ask_json("POST", "/login", TEST_USER), rounds=HASHING_ROUNDS)
 
 
 def test_registration(api: Api, measure: Measure) -> None:

@@ -115,8 +115,8 @@ class Shop:
         host = {
             "cpu_busy_s": cpu_s, "cpu_iowait_s": 0.0, "cpu_steal_s": 0.0, "per_cpu_busy_s": [cpu_s, 0.0],
             "psi_us": None, "memory_total_bytes": 2 * self.free_bytes, "memory_available_bytes": self.free_bytes,
-            "swap_in_pages": 0, "net_rx_bytes": 0, "net_tx_bytes": 0, "retransmits": 0, "listen_overflows": round(overflows),
-            "listen_drops": 0, "listen_queue": 0, "listen_limit": 2048,
+            "swap_in_pages": 0, "net_rx_bytes": 0, "net_tx_bytes": 0, "retransmits": 0,
+            "listen_overflows": round(overflows), "listen_drops": 0, "listen_queue": 0, "listen_limit": 2048,
         }  # fmt: skip
         process = {
             "pid": 7, "role": "worker", "cpu_s": cpu_s, "runq_s": 0.0, "loop_cpu_s": cpu_s, "loop_runq_s": 0.0,

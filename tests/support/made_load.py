@@ -33,7 +33,7 @@ FORMATS = ("date", "email", "uuid", "ipv4", "ipv6", "uri", "date-time", "unknown
 def evaluated(code: str, seed: int = 1, **names: Any) -> Any:
     """Return the value of an expression as the written file would have it."""
     known: dict[str, Any] = {"base64": base64, "json": json, "string": string, "time": time, "uuid": uuid}
-    known |= {"random": random.Random(seed), "Callable": Callable, "Any": Any}
+    known |= {"random": random.Random(seed), "Callable": Callable, "Any": Any}  # noqa: S311 - examples, no secrets
     for name in ("text", "distinct"):
         exec(FUNCTIONS[name], known)  # noqa: S102 - our own text
     return eval(code, known | names)  # noqa: S307 - likewise
@@ -175,7 +175,7 @@ PAIR = {
     "required": ["username", "password"],
 }
 BEARER = {"securitySchemes": {"Bearer": {"type": "http", "scheme": "bearer"}}}
-LOCKED = [{"Bearer": []}]
+LOCKED: list[dict[str, list[str]]] = [{"Bearer": []}]
 
 
 def text_of(content: dict[str, Any], user: str | None = None, password: str | None = None) -> str:
@@ -208,7 +208,7 @@ def everything() -> dict[str, Any]:
             "when": {"type": "string", "format": "date-time"},
             "price": {"type": "number", "exclusiveMinimum": 0},
             "code": {"type": "string", "pattern": r"^[A-Z]{3}-\d{4}$"},
-            "quote": {"const": "\"it's\" \\ \n"},
+            "quote": {"const": '"it\'s" \\ \n'},
             "deep": {"default": {"a": [1, {"b": None}], "c": {}}},
         },
     }

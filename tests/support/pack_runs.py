@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinchpoint.diagnosis.packs import pack_result
-from pinchpoint.measures import Step
 from pinchpoint.packs import Pack, PackResult, Part, Preset, Target
 from pinchpoint.recording import Recording
 from pinchpoint.records import Diagnosis
 from pinchpoint.rows import DigestRow, EventRow
 from support.digest_rows import START_S, digest, name_row
 from support.sample_run import sample_diagnosis, sample_steps
+
+if TYPE_CHECKING:
+    from pinchpoint.measures import Step
 
 Seen = tuple[Sequence[float], Mapping[str, int]]
 """Latencies of the successes in ms, and failures by kind."""

@@ -72,7 +72,7 @@ def play(user_class: Any, order: dict[str, Any], script: Script, url: str) -> di
         reported.append({"method": request_type, "name": name, "failure": failure})
 
     random.seed(order["seed"])
-    events: Any = Events()
+    events: Any = Events()  # type: ignore[no-untyped-call]
     events.request.add_listener(report)
     user_class.host = url
     user = user_class(Environment(events=events, host=url))

@@ -259,7 +259,7 @@ class Synthetic:
                 "host": {
                     "cpu_busy_s": state.host_busy, "cpu_iowait_s": 0.0, "cpu_steal_s": 0.0,
                     "per_cpu_busy_s": [state.host_busy / truth.host_cores] * truth.host_cores,
-                    "psi_us": {"cpu_some": int(state.psi)} if truth.psi else None,
+                    "psi_us": {"cpu_some": int(state.psi), "io_some": 0} if truth.psi else None,
                     "memory_total_bytes": 16_000_000_000, "memory_available_bytes": int(truth.free_bytes),
                     "swap_in_pages": 0, "net_rx_bytes": 0, "net_tx_bytes": 0, "retransmits": 0,
                     "listen_overflows": 0, "listen_drops": 0, "listen_queue": 0, "listen_limit": 2048,

@@ -74,4 +74,4 @@ def test_only_load_beside_the_server_is_told_from_its_neighbours(
 def test_a_far_generator_takes_no_core_from_the_server() -> None:
     """Whatever the pins on the two machines say."""
     rows = [row_at(0.0, 0.0, 0.0, "far")]
-    assert machine_of({"server_cpus": None, "load_cpus": None}, rows) == Machine(2.0, shared=False, apart=True)
+    assert machine_of({"server_cpus": None, "load_cpus": None}, rows) == Machine(2.0, shared=False, apart=True, cpus=2)

@@ -17,7 +17,7 @@ EVENT = {"kind": "step", "t_s": 1.5, "data": STEP}
 NAME = {"ok": 1, "failed": 0, "errors": {}, "bytes": 0, "latency_ok": None, "latency_failed": None, "service_ok": None}
 COUNTS = {"process": 0, "pid": 1, "segment": 1, "scheduled": 1, "started": 1, "unsent": 0, "inflight": 0, "users": 1}
 TIMES = {"t0_s": 1.0, "t1_s": 2.0, "inflight_s": 0.0, "cpu_s": 0.0, "runq_s": None, "send_lag": None}
-HANDLES = {"fds": None, "fd_limit": None, "loop_busy_s": None}
+HANDLES = {"fds": None, "fd_limit": None, "loop_busy_s": None, "unanswered": None}
 DIGEST = {**COUNTS, **TIMES, **HANDLES, "names": {"GET /": NAME}}
 
 

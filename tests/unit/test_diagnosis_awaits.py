@@ -77,7 +77,7 @@ def test_what_half_of_the_waiting_is_for_is_named_with_doubt(
     assert "reserve (shop/stock.py:6)" in verdict.summary
 
 
-@pytest.mark.parametrize("kind", ["connection pool", "database", "queue", "event", "network", "ready", "other"])
+@pytest.mark.parametrize("kind", ["database", "queue", "event", "network", "ready", "other"])
 def test_other_waits_are_told_and_name_nothing(unmeasured: Recording, kind: str) -> None:
     """Undetermined, with what requests wait for, and where."""
     verdict = judged(unmeasured, shares(kind, place=replace(LOCKED, line=9)))

@@ -105,7 +105,8 @@ def test_endpoints_are_held_to_their_row_of_the_table() -> None:
     found = lines()
     read, create = found["/items/[id]"], found["/items/create"]
 
-    assert (read.value, create.value) == (pytest.approx(20.0, rel=1e-3), pytest.approx(60.0, rel=1e-3))
+    assert read.value == pytest.approx(20.0, rel=1e-3)
+    assert create.value == pytest.approx(60.0, rel=1e-3)
     assert (read.limit, create.limit) == (200.0, 500.0)
     assert (read.shown, read.limit_shown) == ("20 ms mean, 20 ms max", "< 200 ms mean, < 1 s max")
     assert create.limit_shown == "< 500 ms mean, < 2 s max"

@@ -6,7 +6,6 @@ import pytest
 
 from support.checklist_runs import DATABASE, ROUTES, Shop, lines, statuses
 
-
 # --- resources --------------------------------------------------------------------------------------------------------
 
 
@@ -77,7 +76,8 @@ def test_the_route_with_most_statements_is_named(mean: float, status: str) -> No
     """From ten on it smells, from twenty-one on a loop makes them."""
     found = lines(Shop(statements={ROUTES[0]: mean, ROUTES[1]: 1.0}))["Statements per request (N+1)"]
 
-    assert (found.value, found.status) == (pytest.approx(mean), status)
+    assert found.status == status
+    assert found.value == pytest.approx(mean)
     assert found.shown == f"GET /items/{{id}} {mean:g}; POST /items/ 1"
     assert found.how == "counted inside 45 requests of GET /items/{id}"
     assert (found.todo.startswith("GET /items/{id} asks again")) == (status != "ok")
@@ -87,7 +87,8 @@ def test_where_no_route_was_counted_the_mean_of_all_stands_in() -> None:
     """And says what it hides."""
     found = lines(Shop(statements={}))["Statements per request (N+1)"]
 
-    assert (found.value, found.shown) == (pytest.approx(1.0), "1 on average")
+    assert found.shown == "1 on average"
+    assert found.value == pytest.approx(1.0)
     assert found.how.startswith("over all requests together")
 
 
@@ -95,9 +96,9 @@ def test_an_app_without_a_database_has_no_statements() -> None:
     """Not 0: the driver may be one that nobody knows."""
     found = lines(Shop(database=False))
 
-    assert statuses(found, "Statements per request (N+1)", "Slow queries", "Database connections") == [
-        "not measured"
-    ] * 3
+    assert (
+        statuses(found, "Statements per request (N+1)", "Slow queries", "Database connections") == ["not measured"] * 3
+    )
 
 
 @pytest.mark.parametrize(("call_ms", "status"), [(99.0, "ok"), (120.0, "attention"), (205.0, "failed")])
@@ -105,7 +106,8 @@ def test_a_statement_may_take_half_of_what_a_list_may(call_ms: float, status: st
     """As a mean over all calls to one database, under the heaviest load, beside that at light load."""
     found = lines(Shop(call_ms=call_ms))["Slow queries"]
 
-    assert (found.value, found.status) == (pytest.approx(call_ms), status)
+    assert found.status == status
+    assert found.value == pytest.approx(call_ms)
     assert found.shown == f"{call_ms:g} ms a statement ({call_ms:g} ms at light load)"
     assert DATABASE.removeprefix("db ") in found.how
 

@@ -129,7 +129,10 @@ def test_pressure_without_a_page_is_nobodys() -> None:
 
 def test_a_kill_for_want_of_memory_binds_whatever_else_is_full() -> None:
     """Between two steps, too: the whole run counts."""
-    assert answer(two(server_loop_busy=0.99, server_cpu_cores=1.0, more={"oom_kills": 1.0})) == ("memory", "limit")
+    assert answer(two(server_loop_busy=0.99, server_cpu_cores=1.0, more={"oom_kills": 1.0, "workers_died": 1})) == (
+        "memory",
+        "limit",
+    )
 
 
 def test_faults_that_were_not_counted_are_not_told_as_none() -> None:
@@ -273,6 +276,7 @@ def test_what_binds_further_up_is_told_step_by_step() -> None:
         "server_pools": {"db": pool(5, 5, 9, 50.0, 90.0)},
         "server_db_active": 4.9,
         "server_db_embedded": False,
+        "server_inflight": 15.0,
     }
     found = facts(
         step(50, index=0, **CALM, **low),
@@ -356,6 +360,7 @@ def test_an_overload_that_breaks_what_held_in_the_end_tells_what_binds() -> None
         "server_pools": {"db": pool(5, 5, 9, 50.0, 90.0)},
         "server_db_active": 4.9,
         "server_db_embedded": False,
+        "server_inflight": 15.0,
     }
     overload = step(160, passed=False, goodput=100.0, index=1, phase="overload", **full)
 

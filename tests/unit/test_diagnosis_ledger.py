@@ -54,14 +54,20 @@ def test_a_pool_of_workers_that_share_unevenly_has_a_lower_ceiling() -> None:
 
 def test_a_difference_by_chance_is_no_imbalance() -> None:
     """52 and 48 requests are an even spread."""
-    server = _steps(per_worker=[_worker(1, 52), _worker(2, 48)])[0].server
+    assert imbalance(_steps(per_worker=[_worker(1, 52), _worker(2, 48)])[0]) == 1.0
 
-    assert imbalance(server) == 1.0
+
+def test_a_few_requests_are_uneven_by_chance() -> None:
+    """Five a second over four workers: 8, 5, 4 and 3 in four seconds, 1.6 times the mean, are no imbalance."""
+    rates = (2.0, 1.25, 1.0, 0.75)
+    step = _steps(per_worker=[_worker(pid, rate) for pid, rate in enumerate(rates)])[0]
+    assert imbalance(replace(step, t_start_s=0.0, t_end_s=4.0, settle_s=0.0)) == 1.0
+    assert imbalance(replace(step, t_start_s=0.0, t_end_s=4000.0, settle_s=0.0)) == pytest.approx(1.6)
 
 
 def test_one_worker_cannot_be_uneven() -> None:
     """It gets everything, which is as even as can be."""
-    assert imbalance(_steps(per_worker=[_worker(1, 50)])[0].server) == 1.0
+    assert imbalance(_steps(per_worker=[_worker(1, 50)])[0]) == 1.0
 
 
 def test_threads_that_compute_share_one_interpreter() -> None:

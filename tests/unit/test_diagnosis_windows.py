@@ -200,6 +200,6 @@ def test_memory_is_summed_only_over_a_whole_set_of_processes() -> None:
 
 def test_the_generator_shares_cores_unless_both_are_pinned_apart() -> None:
     """Overlapping or missing pins mean it may steal."""
-    assert machine_of({"server_cpus": [0], "load_cpus": [1]}, []) == Machine(1.0, shared=False)
-    assert machine_of({"server_cpus": [0], "load_cpus": [0, 1]}, []) == Machine(1.0, shared=True)
-    assert machine_of({"server_cpus": [0], "load_cpus": None}, []) == Machine(1.0, shared=True)
+    assert machine_of({"server_cpus": [0], "load_cpus": [1]}, []) == Machine(1.0, shared=False, cpus=1)
+    assert machine_of({"server_cpus": [0], "load_cpus": [0, 1]}, []) == Machine(1.0, shared=True, cpus=1)
+    assert machine_of({"server_cpus": [0], "load_cpus": None}, []) == Machine(1.0, shared=True, cpus=1)

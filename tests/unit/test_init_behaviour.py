@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from support.fake_locust import Answer, Sent, user_of
 from support.made_load import PAIR, document, everything, operation, parameter, shop, text_of, with_login
 
@@ -63,7 +64,8 @@ def test_ids_of_others_are_read_from_a_list(monkeypatch: pytest.MonkeyPatch) -> 
     one = {"get": operation(), "put": operation(), "delete": operation()}
     content = document({"/items": {"get": operation({})}, "/items/{item_id}": one})
     for told in ([{"item_id": "a"}], {"page": 1, "items": [{"id": "a"}]}, {"a": {"name": "A"}}, ["a"]):
-        user = user_of(text_of(content), monkeypatch, lambda _, told=told: Answer(200, told))
+        answer = Answer(200, told)
+        user = user_of(text_of(content), monkeypatch, lambda _, answer=answer: answer)  # type: ignore[misc]
         user.get_items_item_id()
         user.get_items_item_id()
         user.put_items_item_id()

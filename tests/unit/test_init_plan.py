@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from support.made_load import ITEM, NEW_ITEM, document, operation, parameter, shop
 
 from pinchpoint.commands.init_access import constant
 from pinchpoint.commands.init_code import expression, literal, quoted
 from pinchpoint.commands.init_plan import LoadPlan, Task, make_plan, task_names
 from pinchpoint.stress.openapi import read_api
 from pinchpoint.stress.recipes import Choice, Code, Const, Record, Text, Whole
+from support.made_load import ITEM, document, operation, parameter, shop
 
 FIELD = {"type": "integer"}
 TOKEN = {"type": "object", "properties": {"token": {"type": "string"}}}
@@ -240,7 +240,7 @@ def test_what_only_its_user_knows_is_not_made_up() -> None:
 
 def test_a_stream_and_a_foreign_body_are_left_out() -> None:
     """A request for an endless answer would never be counted."""
-    events = {"200": {"content": {"text/event-stream": {}}}}
+    events: dict[str, Any] = {"200": {"content": {"text/event-stream": {}}}}
     paths = {
         "/events": {"get": {"responses": events}},
         "/xml": {"post": {"requestBody": {"content": {"application/xml": {}, "text/xml": {}}}}},

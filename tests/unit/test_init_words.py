@@ -7,10 +7,10 @@ import textwrap
 from typing import Any
 
 import pytest
-from support.fake_locust import method_text
-from support.made_load import document, everything, operation, shop, text_of, with_login
 
 from pinchpoint.commands.init_words import plain
+from support.fake_locust import method_text
+from support.made_load import document, everything, operation, shop, text_of, with_login
 
 RULES = ["check", "--isolated", "--select", "ALL", "--ignore", "D203,D213,COM812,CPY001,INP001", "--line-length", "120"]
 """All but two that contradict others, commas for the formatter, and what is about the file's folder."""
@@ -114,8 +114,10 @@ def test_what_a_query_may_have_besides_is_in_the_docstring() -> None:
     """It is not sent."""
     text = text_of(everything())
 
-    assert method_text(text, "get_find") == textwrap.dedent(
-        '''
+    assert (
+        method_text(text, "get_find")
+        == textwrap.dedent(
+            '''
         @task(READ)
         def get_find(self) -> None:
             """GET /find.
@@ -133,7 +135,8 @@ def test_what_a_query_may_have_besides_is_in_the_docstring() -> None:
                 headers={"X-Trace": str(random.randint(1, 1000)), "x-token": X_TOKEN, "Cookie": "seen=" + text(8, 16)},
             )
         '''
-    ).strip()
+        ).strip()
+    )
 
 
 def test_what_is_not_in_it_stands_at_the_top() -> None:

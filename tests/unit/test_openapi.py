@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from support.made_load import document, operation, parameter, shop
 
 from pinchpoint.errors import UsageError
 from pinchpoint.stress.openapi import Body, Lock, Operation, Parameter, read_api
+from support.made_load import document, operation, parameter, shop
 
 
 def only(paths: dict[str, Any], **more: Any) -> Operation:

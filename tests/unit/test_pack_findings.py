@@ -60,7 +60,8 @@ def test_conflicts_that_grow_with_the_load_are_races_whatever_the_name() -> None
     """None of 200 at light load and 40 of 400 at the peak: by chance less than once in a million."""
     found = only(request_findings(ramp({"/users": (20, {})}, {"/users": (36, {"409": 4})}), [USER]))
 
-    assert (found.kind, found.value) == ("race", pytest.approx(40 / 600))
+    assert found.kind == "race"
+    assert found.value == pytest.approx(40 / 600)
     assert found.statement == (
         "Create User: 6.67 % of 600 requests were refused with 409 Conflict: "
         "clients wanted the same thing at the same time (a race); its share grows with the load: "
@@ -121,7 +122,8 @@ def test_errors_that_others_survived_in_the_same_second_are_worth_a_retry() -> N
 
     found = only(request_findings(rows, [USER]))
 
-    assert (found.kind, found.value) == ("retriable", pytest.approx(10 / 98))
+    assert found.kind == "retriable"
+    assert found.value == pytest.approx(10 / 98)
     assert found.statement == (
         "Create User: 10.2 % of 98 requests failed in a way that may pass: timeout (5), 503 (4), 429 (1); "
         "90 % of them in seconds in which others like it succeeded, so a retry would have cured most. "

@@ -167,7 +167,8 @@ def test_hostile_names_land_inert() -> None:
     """A run's folder, its command, an endpoint and a pool are called by strangers."""
 
     def renamed(step: Any) -> Any:
-        gates = {HOSTILE: replace(pool, size=8.0) for pool in step.server.gates.values()}
+        (pool,) = step.server.gates.values()
+        gates = {HOSTILE: replace(pool, size=8.0)}
         return replace(step, server=replace(step.server, gates=gates))
 
     hostile = side(HOSTILE, with_steps(renamed), **section("target", command=[HOSTILE], workers=HOSTILE))

@@ -82,6 +82,17 @@ def test_the_order_of_runs_changes_nothing(g: float, s: float, k: float, counts:
     assert fit_scaling({n: runs[n][::-1] for n in keys}) == fit_scaling(runs)
 
 
+def test_a_curve_of_coherency_alone_has_finite_figures() -> None:
+    """Rates that fall as 1 / (N - 1) leave nothing for the other two coefficients."""
+    runs = {10.0: [0.816, 0.824], 11.0: [0.740, 0.726], 12.0: [0.676, 0.666]}
+    found = fit_scaling(runs)
+
+    assert found.usl is not None
+    assert all(math.isfinite(one) for one in found.aicc.values())
+    assert found.usl.rate(10.0) == pytest.approx(0.82, rel=0.02)
+    assert found.usl.rate(12.0) == pytest.approx(0.67, rel=0.02)
+
+
 @settings(max_examples=8, deadline=None)
 @given(rates, contention, coherency, st.floats(1e-3, 1e3))
 def test_another_unit_scales_the_rate_alone(g: float, s: float, k: float, unit: float) -> None:

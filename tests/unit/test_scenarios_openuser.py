@@ -1,6 +1,7 @@
 """The users of the openuser scenario, how often they do what, and what they are measured and judged by."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,7 @@ def test_a_reading_user_only_reads(users: Players, task: str, asked: str) -> Non
 
 def test_who_registers_logs_in_with_the_new_account(users: Players) -> None:
     """Every registration is of another name, since a taken one would be refused."""
-    answers = [(201, {}), (200, {}), (201, {}), (200, {})]
+    answers: list[tuple[int, dict[str, Any]]] = [(201, {}), (200, {}), (201, {}), (200, {})]
 
     played = users.play("AuthenticationUser", "on_start", *["register", "log_in"] * 2, answers=answers)
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from pinchpoint.packs import AUDITED, Pack
+from pinchpoint.packs import AUDITED, Pack, Part, Target
 from pinchpoint.stress.scenarios import SCENARIOS
 
 PACKS = {name: scenario.pack for name, scenario in SCENARIOS.items() if scenario.pack is not None}
@@ -29,7 +29,8 @@ def test_parts_and_targets_name_requests_that_the_locust_file_makes(name: str) -
     """A request name that nobody sends would be judged by nothing."""
     text = SCENARIOS[name].path.read_text(encoding="utf-8")
     pack = PACKS[name]
-    named = {endpoint for one in (*pack.parts, *pack.targets) for endpoint in one.endpoints}
+    judged: list[Part | Target] = [*pack.parts, *pack.targets]
+    named = {endpoint for one in judged for endpoint in one.endpoints}
 
     assert [endpoint for endpoint in sorted(named) if f'"{endpoint}"' not in text] == []
 

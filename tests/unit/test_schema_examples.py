@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.made_load import FORMATS, PATTERNS, evaluated, schemas
 
 from pinchpoint.commands.init_code import FORMAT_CODE, expression
 from pinchpoint.stress import recipes
@@ -30,6 +29,7 @@ from pinchpoint.stress.recipes import (
 )
 from pinchpoint.stress.schema_examples import Examples, omit
 from pinchpoint.stress.string_recipes import string_recipe
+from support.made_load import FORMATS, PATTERNS, evaluated, schemas
 
 DRAWS = 8
 NODE = {
@@ -66,7 +66,7 @@ def test_every_value_is_valid(schema: dict[str, Any], seed: int) -> None:
     """Drawn here, and made by the expression that is written into the file; whatever the schema."""
     known = Schemas({})
     made = Examples(known).recipe(schema)
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - examples, no secrets
     code = expression(made)
 
     problems = [known.problem(schema, draw(made, rng)) for _ in range(DRAWS)]
@@ -153,7 +153,7 @@ def test_alternatives_of_objects_are_mixed() -> None:
     found = recipe(pets)
 
     assert isinstance(found, OneOf)
-    values = [draw(one, random.Random(1)) for one in found.options]
+    values = [draw(one, random.Random(1)) for one in found.options]  # noqa: S311 - examples, no secrets
     assert [(value["kind"], sorted(value)) for value in values] == [
         ("meow", ["kind", "lives"]),
         ("Dog", ["kind", "tricks"]),
@@ -162,7 +162,7 @@ def test_alternatives_of_objects_are_mixed() -> None:
 
 def test_a_schema_that_holds_itself_ends() -> None:
     """Lists of itself are empty, what may be null is null, what may be missing is missing."""
-    found = draw(recipe({"$ref": "#/components/schemas/Node"}), random.Random(1))
+    found = draw(recipe({"$ref": "#/components/schemas/Node"}), random.Random(1))  # noqa: S311 - examples, no secrets
 
     assert {**found, "name": ""} == {"name": "", "parent": None, "children": []}
 
@@ -181,7 +181,7 @@ def test_a_base_of_both_is_no_circle() -> None:
     }
     made = Examples(Schemas({"components": {"schemas": parts}})).recipe({"$ref": "#/components/schemas/Hero"})
 
-    assert draw(made, random.Random(1)) == {"note": "x", "team": {"note": "x", "name": "a"}}
+    assert draw(made, random.Random(1)) == {"note": "x", "team": {"note": "x", "name": "a"}}  # noqa: S311 - examples, no secrets
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_field_can_be_decided_from_outside() -> None:
 def test_every_text_of_a_pattern_fits_it(pattern: str) -> None:
     """Drawn and evaluated; and they differ from each other."""
     made = string_recipe({"pattern": pattern})
-    rng = random.Random(3)
+    rng = random.Random(3)  # noqa: S311 - examples, no secrets
 
     texts = [draw(made, rng) for _ in range(30)]
     written = [evaluated(expression(made), seed) for seed in range(30)]
@@ -275,7 +275,7 @@ def test_a_part_that_repeats_is_made_anew_each_time() -> None:
     made = string_recipe({"pattern": r"^(\d[A-F]){3}$"})
 
     assert isinstance(made, Repeated)
-    assert re.fullmatch(r"(\d[A-F]){3}", draw(made, random.Random(1)))
+    assert re.fullmatch(r"(\d[A-F]){3}", draw(made, random.Random(1)))  # noqa: S311 - examples, no secrets
 
 
 def test_the_kinds_of_texts_can_all_be_written() -> None:
@@ -286,7 +286,7 @@ def test_the_kinds_of_texts_can_all_be_written() -> None:
     assert len(checked) == len(FORMATS) - 1
     for kind in checked:
         schema: dict[str, Any] = {"type": "string", "format": kind}
-        assert Schemas({}).problem(schema, draw(Formatted(kind), random.Random(1))) is None
+        assert Schemas({}).problem(schema, draw(Formatted(kind), random.Random(1))) is None  # noqa: S311 - examples, no secrets
         assert Schemas({}).problem(schema, evaluated(FORMAT_CODE[kind])) is None
 
 
@@ -294,12 +294,12 @@ def test_draws_are_the_same_for_the_same_seed() -> None:
     """A document gives the same file each time."""
     made = recipe({"properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "number"}}}})
 
-    assert draw(made, random.Random(5)) == draw(made, random.Random(5))
+    assert draw(made, random.Random(5)) == draw(made, random.Random(5))  # noqa: S311 - examples, no secrets
 
 
 def test_a_list_without_repetition_has_none() -> None:
     """Neither drawn nor evaluated."""
     made = recipe({"type": "array", "items": {"enum": [1, 2, 3]}, "minItems": 3, "uniqueItems": True})
 
-    assert sorted(draw(made, random.Random(1))) == [1, 2, 3]
+    assert sorted(draw(made, random.Random(1))) == [1, 2, 3]  # noqa: S311 - examples, no secrets
     assert sorted(evaluated(expression(made))) == [1, 2, 3]

@@ -7,7 +7,7 @@ import pytest
 from pinchpoint.stress.request_names import methods_of, named_requests
 from pinchpoint.stress.scenarios import SCENARIOS
 
-LOCUSTFILE = '''
+LOCUSTFILE = """
 class Shopper(FastHttpUser):
     @task
     def shop(self):
@@ -22,7 +22,7 @@ class Shopper(FastHttpUser):
         self.client.post(url="/login")
         self.client.get("/static/" + self.asset + ".js")
         self.client.request(self.method, "/any")
-'''
+"""
 
 
 def read(tmp_path: Path, text: str, *names: str) -> dict[str, set[str]]:

@@ -3,6 +3,8 @@
 import importlib
 import os
 import struct
+import threading
+import time
 from types import ModuleType
 
 import pytest
@@ -75,25 +77,44 @@ def test_a_quota_is_cut_by_the_severity() -> None:
 
 def test_only_ceilings_of_the_cpu_follow_the_pace() -> None:
     """A pool's ceiling holds on a slow machine, too."""
-    assert pace.paced(pace.CpuRate(4.0, 1.0), 1.0, 0.5) == pytest.approx(100.0)
-    assert pace.paced(lambda _severity: 80.0, 1.0, 0.5) == 80.0
+    slow: pace.Paces = {"loop": 0.5, "objects": 0.4}
+    assert pace.paced(pace.CpuRate(4.0, 1.0), 1.0, slow) == pytest.approx(80.0)
+    assert pace.paced(pace.CpuRate(4.0, 1.0, kind="loop"), 1.0, slow) == pytest.approx(100.0)
+    assert pace.paced(lambda _severity: 80.0, 1.0, slow) == 80.0
     assert pace.paced(pace.CpuRate(4.0, 1.0), 1.0, None) == pytest.approx(200.0)
-    assert pace.paced(None, 1.0, 0.5) is None
+    assert pace.paced(None, 1.0, slow) is None
 
 
-def test_the_pace_is_work_over_time_and_a_pause_is_none_of_it() -> None:
-    """Three rounds by this clock: two of twice the reference time, and one in which the machine stood still."""
-    ends = iter([0.0, 2 * pace.STEPS_S, 5.0, 5.0 + 2 * pace.STEPS_S])
-
-    assert pace.pace(5.0001, clock=ends.__next__) == pytest.approx(0.5)
-
-
-def test_the_pace_of_a_cpu_leaves_this_thread_where_it_was() -> None:
-    """Pinning is for the measurement only."""
+def test_the_pace_is_read_beside_work_and_leaves_this_thread_where_it_was() -> None:
+    """By the CPU time that the work took; a meter that is over reads no more."""
     allowed = os.sched_getaffinity(0)
+    seen = threading.Event()
 
-    assert pace.pace_of(min(allowed), 0.001) > 0
+    def work() -> int:
+        time.sleep(0.01)  # no CPU time: waiting for the core counts for nothing
+        if meter.readings:
+            seen.set()
+        return sum(range(20_000))
+
+    meter = pace.PaceMeter(min(allowed), 0.001, {"loop": work})
+    begun_s = time.monotonic()
+    with meter:
+        assert seen.wait(10)
+    count = len(meter.readings)
+
     assert os.sched_getaffinity(0) == allowed
+    assert all(begun_s < at_s < time.monotonic() for at_s, _ in meter.readings)
+    assert all(one["loop"] > pace.AT_PACE_1_S["loop"] / 0.01 for _, one in meter.readings)
+    assert len(meter.readings) == count
+
+
+def test_the_pace_of_a_run_is_that_of_its_windows_where_enough_was_read() -> None:
+    """Three readings within, or all of them; none is None."""
+    read: list[tuple[float, float]] = [(1.0, 0.5), (2.0, 0.6), (3.0, 0.7), (9.0, 1.0)]
+    readings: list[pace.Reading] = [(at_s, {"loop": one, "objects": one / 2}) for at_s, one in read]
+    assert pace.mean_pace(readings, [(1.0, 2.5), (3.0, 4.0)]) == pytest.approx({"loop": 0.6, "objects": 0.3})
+    assert pace.mean_pace(readings, [(1.0, 2.5)]) == pytest.approx({"loop": 0.7, "objects": 0.35})
+    assert pace.mean_pace([], [(0.0, 9.0)]) is None
 
 
 def test_packing_needs_as_many_boxes_as_a_first_fit_does(monkeypatch: pytest.MonkeyPatch) -> None:

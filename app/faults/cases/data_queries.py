@@ -85,7 +85,7 @@ CASES: tuple[Case, ...] = (
         labels=(Label("cpu", "python-code"),),
         binds="the core: the ORM's and the driver's Python around 30 * severity statements per request, each cheap",
         formula="pace / (8.0 ms * severity + 0.7 ms)",
-        ceiling_rps=CpuRate(8.0, 0.7),
+        ceiling_rps=CpuRate(8.0, 0.7, kind="loop"),
         second_rps=CpuRate(1.5, 1.0),
         second_binds="the core: the ORM's Python for as many objects",
         severities=(1.0, 2.0, 3.0),

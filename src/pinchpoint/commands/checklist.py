@@ -1,8 +1,6 @@
 """`pinchpoint checklist` as the command line shows it; the work is in `checklist_run`.
 
-Registered like the other commands that share `run`'s options:
-
-    app.command("checklist")(_with_options(checklist, *OPTIONS, leave_out=LEFT_OUT))
+`measuring` registers it, like the other commands that share `run`'s options.
 """
 
 import inspect
@@ -10,11 +8,9 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from pinchpoint.commands.options import configure
-from pinchpoint.commands.printing import Result, show_json
-from pinchpoint.errors import ExitCode
+from pinchpoint.commands.printing import AS_JSON, Result, leave, show_json, talk, wrote
 
 DEFAULT_BUDGET = "5m"
 LEFT_OUT = frozenset(
@@ -37,11 +33,7 @@ OPTIONS = (
         ],
         default=None,
     ),
-    _option(
-        "as_json",
-        Annotated[bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")],
-        default=False,
-    ),
+    _option("as_json", AS_JSON, default=False),
 )
 """What it has beside `configure`'s."""
 
@@ -65,16 +57,11 @@ def checklist(*, ctx: typer.Context, peak: float | None, as_json: bool, **option
     from pinchpoint.commands.checklist_run import run_checklist  # noqa: PLC0415 - `--help` should load little
     from pinchpoint.report.checklist import render_checklist  # noqa: PLC0415
 
-    talk = Console(stderr=True)
     options["budget"] = options.get("budget") or DEFAULT_BUDGET
     result = run_checklist(replace(configure(**options), command=ctx.obj or ()), peak, talk)
     if as_json:
         show_json(result.checklist)
     else:
         render_checklist(result.checklist, Result())
-        for path in result.paths.values():
-            talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
-    if result.problem:
-        talk.print(f"pinchpoint: {result.problem}", style="red", markup=False, highlight=False, soft_wrap=True)
-    if result.exit_code != ExitCode.DONE:
-        raise typer.Exit(result.exit_code)
+        wrote(result.paths)
+    leave(result.exit_code, result.problem)

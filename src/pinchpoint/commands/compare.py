@@ -1,18 +1,15 @@
-"""`pinchpoint compare A B`: did it get better, did it get worse, and where did the bottleneck go?
+"""`pinchpoint compare A B`: what got better, what got worse, and where the bottleneck went.
 
 Both recordings are diagnosed anew, so that an older report brings no older rules; the run folders stay as they are.
 """
 
-import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from pinchpoint.commands.printing import AS_JSON, Result, leave, show_json, wrote
 from pinchpoint.errors import ExitCode, MeasurementError, UsageError
 
 if TYPE_CHECKING:
@@ -46,11 +43,9 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for the outputs; default: runs/compare-A-B, beside B.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")
-    ] = False,
+    as_json: AS_JSON = False,
 ) -> None:
-    """Compare two runs: is B worse than A, and did the bottleneck move?
+    """Compare two runs: whether B is worse than A, and whether the bottleneck moved.
 
     Capacity by goal, latency, CPU and memory at the same load, errors, both verdicts, both ledgers, and what was
     changed between the runs; each change with its 95 % interval, and whether it is more than noise.
@@ -62,43 +57,19 @@ def compare(
     Exit code 0: no regression. 1: the capacity is lower, or the p95 at the same load higher, by more than --tolerance
     and by more than noise. 2: the runs cannot be compared. 3: the measurement of one is invalid. docs/compare.md
     """
-    result = run_compare(before, after, tolerance / 100, out)
-    _show(result, as_json=as_json)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+    _show(run_compare(before, after, tolerance / 100, out), as_json=as_json)
 
 
 def _show(result: CompareResult, *, as_json: bool) -> None:
     """Print the result on stdout, and on stderr where it was written; with JSON also that it is a regression."""
     from pinchpoint.report.compare import render_compare  # noqa: PLC0415 - `--help` should load little
 
-    console, talk = _Stdout(), Console(stderr=True)
     if as_json:
-        console.say(json.dumps(result.table))
+        show_json(result.table)
     else:
-        render_compare(result.table, console)
-    for path in result.paths.values():
-        talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
-    if as_json and result.exit_code:
-        text = f"pinchpoint: {result.table['headline']}"
-        talk.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-class _Stdout(Console):
-    """stdout. A reader that has left changes nothing about the exit code."""
-
-    def on_broken_pipe(self) -> None:
-        """Write what is left to nowhere."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-    def say(self, text: str) -> None:
-        """Write a line, byte for byte."""
-        try:
-            self.file.write(text + "\n")
-            self.file.flush()
-        except BrokenPipeError:
-            self.on_broken_pipe()
+        render_compare(result.table, Result())
+    wrote(result.paths)
+    leave(result.exit_code, result.table["headline"] if as_json and result.exit_code else None)
 
 
 def run_compare(before: str, after: str, tolerance: float, out: Path | None = None, root: Path = RUNS) -> CompareResult:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from pinchpoint.commands.config import RunConfig, parse_env
+from pinchpoint.commands.printing import talk
 from pinchpoint.errors import UsageError
 
 if TYPE_CHECKING:  # `--help` should load little
@@ -26,18 +27,14 @@ def init(
     ] = None,
     *,
     ctx: typer.Context,
-    url: Annotated[
-        str | None, typer.Option(help="A server that runs already, or the address of its document.")
-    ] = None,
+    url: Annotated[str | None, typer.Option(help="A server that runs already, or the address of its document.")] = None,
     openapi: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="The document as a file, JSON or YAML.")
     ] = None,
-    path: Annotated[
-        str | None, typer.Option(help="Where the app has its document; default: the usual places.")
-    ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", dir_okay=False, help="The file to write.")
-    ] = Path("locustfile.py"),
+    path: Annotated[str | None, typer.Option(help="Where the app has its document; default: the usual places.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="The file to write.")] = Path(
+        "locustfile.py"
+    ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite it if it is there.")] = False,
     auth_user: Annotated[
         str | None,
@@ -82,7 +79,6 @@ def init(
     Bodies are made from the schemas, ids are those of records that the load has made itself, a login is found if there
     is one. What could not be done is said here and in the file. docs/init.md
     """
-    talk = Console(stderr=True)
     words: tuple[str, ...] = ctx.obj or ()
     config = RunConfig(
         target=target,

@@ -171,9 +171,7 @@ def _matching(schemas: Schemas, registration: Registration | None, login: Login 
     # Of an OAuth2 form the field is always called `username`, also where it is the address that counts.
     wanted = [login.user_name, *(("email",) if login.form else ())]
     name = next((one for one in wanted if one in fields), registration.user_name)
-    return Registration(
-        operation=registration.operation, user_name=name, password_name=registration.password_name
-    )
+    return Registration(operation=registration.operation, user_name=name, password_name=registration.password_name)
 
 
 def credentials_of(schemas: Schemas, operation: Operation) -> tuple[str, str] | None:

@@ -67,7 +67,7 @@ def literal(value: Any, depth: int = 0) -> str:
     return repr(value)
 
 
-def expression(recipe: Recipe, depth: int = 0) -> str:
+def expression(recipe: Recipe, depth: int = 0) -> str:  # noqa: C901, PLR0911 - a case each
     """Return a Python expression whose values are those of the recipe."""
     match recipe:
         case Const(value):

@@ -2,8 +2,8 @@
 
 import random
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pinchpoint.commands.init_code import expression, quoted
 from pinchpoint.commands.init_records import Ids, Records, Source, snake
@@ -11,6 +11,9 @@ from pinchpoint.stress.openapi import Operation, path_names
 from pinchpoint.stress.openapi_schemas import NoExampleError, Schema, Schemas
 from pinchpoint.stress.recipes import Code, Const, Recipe, Whole, draw
 from pinchpoint.stress.schema_examples import Choose, Examples, omit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SECRET = re.compile(
     r"(?:^|[_-])(?:token|otp|totp|captcha|secret|api_?key|signature|csrf|authorization)(?:$|[_-])", re.IGNORECASE

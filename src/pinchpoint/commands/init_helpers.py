@@ -126,10 +126,10 @@ SEND = '''
                 response.success()
 {again}        return response
 '''
-LOGIN_AGAIN = '''\
+LOGIN_AGAIN = """\
         if response.status_code == UNAUTHORIZED and time.monotonic() > self.logged_in_s + LOGIN_S:
             self.log_in()
-'''
+"""
 
 MODULES = ("base64", "json", "os", "random", "re", "string", "time", "uuid")
 NAMES = (

@@ -127,7 +127,7 @@ def make_plan(api: Api, user: str | None = None, password: str | None = None) ->
     )
 
 
-def refusal(api: Api, operation: Operation) -> str | None:
+def refusal(api: Api, operation: Operation) -> str | None:  # noqa: PLR0911 - a case each
     """Say why an operation is not sent whatever else there is; None when it may be."""
     words = f"{operation.path}/{operation.name or ''}".lower()
     if operation.deprecated:

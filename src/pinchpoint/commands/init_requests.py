@@ -286,4 +286,3 @@ def part_values(part: Part) -> Sequence[str]:
         case Record() as record:
             return [f"json.dumps({expression(record, 3)})"]
     return [_as_header(part.recipe)]
-

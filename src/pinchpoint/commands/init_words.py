@@ -146,9 +146,7 @@ def _variables(variables: Sequence[Variable]) -> Iterator[str]:
         lines = ["# Who the load is: as it was given to `pinchpoint init`, unless the environment says otherwise."]
     elif not all(one.must for one in variables):
         lines.append("# Without a name, every user makes an account of its own.")
-    lines += [
-        f"{one.name} = os.environ.get({quoted(_PREFIX + one.name)}, {quoted(one.default)})" for one in variables
-    ]
+    lines += [f"{one.name} = os.environ.get({quoted(_PREFIX + one.name)}, {quoted(one.default)})" for one in variables]
     must = [one.name for one in variables if one.must]
     if must:
         names = f"{must[0]}" if len(must) == 1 else f"all(({', '.join(must)}))"

@@ -1,10 +1,18 @@
-"""stdout is the result and nothing else; what goes there goes through here."""
+"""What every command prints: the result on stdout, everything else on stderr; and how it leaves."""
 
 import json
 import os
 import sys
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
+
+from pinchpoint.errors import ExitCode
+
+AS_JSON = Annotated[bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")]
+talk = Console(stderr=True)
 
 
 class Result(Console):
@@ -24,3 +32,17 @@ def show_json(value: object) -> None:
         console.file.flush()
     except BrokenPipeError:
         console.on_broken_pipe()
+
+
+def wrote(paths: dict[str, Path]) -> None:
+    """Say which files were written."""
+    for path in paths.values():
+        talk.print(f"Wrote {path}", style="dim", highlight=False, soft_wrap=True)
+
+
+def leave(code: ExitCode, problem: str | None) -> None:
+    """Tell the problem, if there is one; end with the exit code, or go on where that is 0."""
+    if problem:
+        talk.print(f"pinchpoint: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if code:
+        raise typer.Exit(code)

@@ -187,26 +187,7 @@ def _live(
             if (url := session.serve_metrics()) is not None:
                 console.print(f"metrics at {url}", highlight=False, soft_wrap=True)
             progress.watch(lambda: session.sampler.latest if session.sampler is not None else None)
-            plan = make_plan(config.budget_s, profile=config.profile)
-            if not config.aftermath:
-                plan = dataclasses.replace(plan, overload_s=0.0, recovery_s=0.0)
-            kept = KeptSamples(progress, lambda: session.sampler.latest if session.sampler is not None else None)
-            slo = slo_of(config, kept.rows)
-            engine = _engine(session, plan, slo, kept, started_s)
-            _keep_facts(folder, session)
-            try:
-                if config.soak is not None:
-                    stop = LoadStop(config, session.clock, kept.rows)
-                    outcome: str = Soaker(session, config.soak, slo, kept, plan.boot_s, stop).run()
-                elif config.stages is not None:
-                    staged = Staged(session, config.stages, slo, progress, config.thresholds, config.autostop)
-                    staged.after_warmup = prepare(session, progress.note).measure
-                    outcome = staged.run(started_s)
-                else:
-                    engine.after_warmup = prepare(session, progress.note).measure
-                    outcome = engine.run(started_s)
-            finally:
-                _keep_facts(folder, session)
+            outcome = _pressed(session, progress, started_s)
             audit(session)
             if outcome == "target-died" and session.attached_pid is not None:
                 # Of a server that we started, death is the breaking point; of one that we did not, nobody knows why.
@@ -217,6 +198,30 @@ def _live(
     except KeyboardInterrupt:
         return Interrupted("interrupted")
     return None
+
+
+def _pressed(session: Session, progress: PlainProgress, started_s: float) -> str:
+    """Soak, follow the user's stages or search, as it was asked for; return how that ended."""
+    config = session.config
+    plan = make_plan(config.budget_s, profile=config.profile)
+    if not config.aftermath:
+        plan = dataclasses.replace(plan, overload_s=0.0, recovery_s=0.0)
+    kept = KeptSamples(progress, lambda: session.sampler.latest if session.sampler is not None else None)
+    slo = slo_of(config, kept.rows)
+    engine = _engine(session, plan, slo, kept, started_s)
+    _keep_facts(session.folder, session)
+    try:
+        if config.soak is not None:
+            stop = LoadStop(config, session.clock, kept.rows)
+            return Soaker(session, config.soak, slo, kept, plan.boot_s, stop).run()
+        if config.stages is not None:
+            staged = Staged(session, config.stages, slo, progress, config.thresholds, config.autostop)
+            staged.after_warmup = prepare(session, progress.note).measure
+            return staged.run(started_s)
+        engine.after_warmup = prepare(session, progress.note).measure
+        return engine.run(started_s)
+    finally:
+        _keep_facts(session.folder, session)
 
 
 def _engine(session: Session, plan: Plan, slo: Slo, progress: Progress, started_s: float) -> Engine:

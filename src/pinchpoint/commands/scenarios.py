@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinchpoint import units
-from pinchpoint.commands.printing import Result, show_json
+from pinchpoint.commands.printing import AS_JSON, Result, show_json
 from pinchpoint.errors import UsageError
 from pinchpoint.packs import Pack, Part, Preset, Target
 from pinchpoint.records import to_jsonable
@@ -27,9 +27,7 @@ def scenarios(
     path: Annotated[
         str | None, typer.Option(metavar="NAME", help="Print the path of its Locust file, and nothing else.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON to stdout, and nothing else there.")
-    ] = False,
+    as_json: AS_JSON = False,
 ) -> None:
     """List the bundled load scenarios, what each presses, and what it is judged by.
 

@@ -19,9 +19,9 @@ from rich.text import Text
 from pinchpoint import units
 from pinchpoint.app.faults.case import Case
 from pinchpoint.app.faults.catalogue import all_cases
-from pinchpoint.app.faults.pace import pace_of, paced
+from pinchpoint.app.faults.pace import Paces, paced
 from pinchpoint.commands.run import interruptible
-from pinchpoint.commands.zoo_case import Ended, prepared, run, unmet
+from pinchpoint.commands.zoo_case import Ended, pace_at_limit, prepared, run, unmet
 from pinchpoint.errors import ExitCode, Interrupted, PinchpointError, UsageError
 from pinchpoint.recording import RUN_FILE
 from pinchpoint.report.build import REPORT_JSON
@@ -60,7 +60,7 @@ class Outcome:
     folder: Path | None = None
     reason: str | None = None
     """Why it was not run, or came to nothing."""
-    pace: float | None = None
+    pace: Paces | None = None
     """Of a core of this machine: the ceilings that CPU time sets follow it."""
 
     @property
@@ -177,8 +177,14 @@ def selftest(names: Sequence[str], budget_s: float, root: Path, talk: Console, p
             return run(ready, folder, budget_s)
 
     with interruptible():
-        pace = pace_of(min(os.sched_getaffinity(0)))
-        return [replace(one, pace=pace) for one in examine(cases, budget_s, make, root, talk, postgres)]
+        return [_with_pace(one) for one in examine(cases, budget_s, make, root, talk, postgres)]
+
+
+def _with_pace(one: Outcome) -> Outcome:
+    """Add how fast the server's core was at the limit; a case that was not run has none."""
+    if one.ended is None or one.folder is None:
+        return one
+    return replace(one, pace=pace_at_limit(one.ended, one.folder))
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

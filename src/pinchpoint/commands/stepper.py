@@ -134,41 +134,58 @@ class Stepper:
             MeasurementError: the generator or the recording failed.
 
         """
-        session, unit = self.session, "rps" if self.open_model else "users"
-        generator = session.generator
+        generator = self.session.generator
         if generator is None:
             raise MeasurementError("the load generator was not started")
-        self.progress.phase(phase, load, unit, seconds)
+        self.progress.phase(phase, load, self._unit, seconds)
+        t_start_s = self._offer(generator, load, seconds)
+        t_end_s = t_start_s + seconds  # the load ends by itself then, whatever a profiler still has to write
+        settle_s = min(SETTLE_SHARE * seconds, LONGEST_SETTLE_S)
+        try:
+            rows = self._watched(generator, t_end_s, seconds, meanwhile)
+        except TargetError as error:
+            self._record(phase, load, (t_start_s, settle_s, self.session.clock()), Judgement([str(error)], gross=True))
+            raise
+        held = self._judged(load, seconds, rows, client_figures(rows, t_start_s + settle_s, t_end_s))
+        held = replace(held, void=self.losses(generator) or (self.voids(held) if phase in VOIDABLE else None))
+        self._close(phase, held, (t_start_s, settle_s, t_end_s))
+        return replace(held, drained=self._drained(generator, held, patience_s(), f"{load:.3g} {self._unit}"))
+
+    @property
+    def _unit(self) -> str:
+        return "rps" if self.open_model else "users"
+
+    def _offer(self, generator: Generator, load: float, seconds: float) -> float:
+        """Put a load level in force; return when it begins."""
         try:
             if self.open_model:
                 self._segment, t_start_s = generator.segment(
-                    "rate", seconds, rate_rps=load, spacing=session.config.spacing
+                    "rate", seconds, rate_rps=load, spacing=self.session.config.spacing
                 )
             else:
                 self._segment, t_start_s = generator.segment("users", seconds, users=round(load))
         except MeasurementError as error:
             raise self._silence(str(error)) from error
-        settle_s = min(SETTLE_SHARE * seconds, LONGEST_SETTLE_S)
-        try:
-            for message in meanwhile() if meanwhile is not None else ():
-                self.note(message)
-            self._wait_until(t_start_s + seconds)
-            t_end_s = t_start_s + seconds  # the load ended by itself then, whatever a profiler still had to write
-            generator.idle()
-            rows = self._rows_of_segment(generator, seconds)
-        except TargetError as error:
-            died = Judgement([str(error)], gross=True)
-            self._record(phase, load, (t_start_s, settle_s, session.clock()), died)
-            raise
-        held = self._judged(load, seconds, rows, client_figures(rows, t_start_s + settle_s, t_end_s))
-        void = self.losses(generator) or (self.voids(held) if phase in VOIDABLE else None)
+        return t_start_s
+
+    def _watched(
+        self, generator: Generator, t_end_s: float, seconds: float, meanwhile: Callable[[], list[str]] | None
+    ) -> list[DigestRow]:
+        """Wait for the end of a load level, with something to do meanwhile; return its rows."""
+        for message in meanwhile() if meanwhile is not None else ():
+            self.note(message)
+        self._wait_until(t_end_s)
+        generator.idle()
+        return self._rows_of_segment(generator, seconds)
+
+    def _close(self, phase: Phase, held: Held, times: tuple[float, float, float]) -> None:
+        """Record a step and show it, as one that does not count where it is void; `times` as in `enter`."""
         judgement = held.judgement
-        if void is not None:
-            phase, judgement = "void", Judgement([void], gross=False)
-            self.note(f"the step at {load:.3g} {unit} does not count: {void}")
-        self._record(phase, load, (t_start_s, settle_s, t_end_s), judgement)
-        self.progress.done(phase, load, unit, held.window, judgement)
-        return replace(held, drained=self._drained(generator, held, patience_s(), f"{load:.3g} {unit}"), void=void)
+        if held.void is not None:
+            phase, judgement = "void", Judgement([held.void], gross=False)
+            self.note(f"the step at {held.load:.3g} {self._unit} does not count: {held.void}")
+        self._record(phase, held.load, times, judgement)
+        self.progress.done(phase, held.load, self._unit, held.window, judgement)
 
     def _judged(self, load: float, seconds: float, rows: list[DigestRow], window: ClientWindow) -> Held:
         queue = backlog(rows) if self.open_model else Backlog(0, 0, 0)  # users wait for their answers: no queue

@@ -18,6 +18,7 @@ from pathlib import Path
 import typer
 
 from pinchpoint.app.faults.case import CURED, SCRATCH, SEVERITY, Case, Companion
+from pinchpoint.app.faults.pace import Kind, PaceMeter, Reading, mean_pace
 from pinchpoint.app.faults.serving.caged import unavailable
 from pinchpoint.commands import scratch, zoo_database
 from pinchpoint.commands.checks import validated
@@ -29,7 +30,7 @@ from pinchpoint.commands.zoo_packages import missing_packages
 from pinchpoint.errors import TargetError
 from pinchpoint.processes import Child, Command, start
 from pinchpoint.readiness import free_port
-from pinchpoint.recording import EVENTS_FILE
+from pinchpoint.recording import EVENTS_FILE, read_lines
 
 PYTHON, PORT = "{python}", "{port}"
 DATABASE = "DATABASE_URL"
@@ -38,6 +39,8 @@ COMPANION_GRACE_S = 2.0
 POLL_S = 0.05
 RUN_GRACE_S = 60.0
 """A run that takes this much longer than its budget is ended."""
+PRESSED = frozenset({"ramp", "search", "overload", "profile-limit", "stage"})
+"""Phases in which a step that broke shows what the server can do."""
 _TWO = 2
 
 
@@ -120,6 +123,8 @@ class Ended:
     exit_code: int | None
     """None when it had to be ended."""
     wall_s: float
+    paces: list[Reading] = field(default_factory=list)
+    """Readings of the pace of the server's first core, meanwhile; see `pace.PaceMeter`."""
 
 
 def unmet(case: Case, postgres: str | None = None) -> str | None:
@@ -265,8 +270,16 @@ def run(ready: Prepared, out: Path, budget_s: float, extra: Sequence[str] = ()) 
             quota = Quota(child.pid, out / EVENTS_FILE, ready.case.keeps)
             quota.start()
             stack.callback(quota.end)
+        meter = stack.enter_context(PaceMeter(min(ready.cores.server or os.sched_getaffinity(0))))
         code = child.wait(budget_s + RUN_GRACE_S)
-        return Ended(code, time.monotonic() - started_s)
+        return Ended(code, time.monotonic() - started_s, meter.readings)
+
+
+def pace_at_limit(ended: Ended, folder: Path) -> dict[Kind, float] | None:
+    """Return the mean paces of the server's core while more was offered than it could do; None when it was not read."""
+    steps = [row["data"] for row in read_lines(folder / EVENTS_FILE) if row.get("kind") == "step"]
+    beyond = [one for one in steps if one["phase"] in PRESSED and not one["passed"]]
+    return mean_pace(ended.paces, [(one["t_start_s"], one["t_end_s"]) for one in beyond])
 
 
 def _filled(word: str) -> str:

@@ -21,9 +21,11 @@ from pinchpoint.diagnosis.uneven import spread
 from pinchpoint.diagnosis.validity import generator_failed, validity
 from pinchpoint.diagnosis.verdict import judge, server_binds
 from pinchpoint.diagnosis.windows import Samples, machine_of
+from pinchpoint.measures import Step
 from pinchpoint.recording import Recording
 from pinchpoint.records import AwaitShares, Diagnosis, Profile
 from pinchpoint.rows import EventRow
+from pinchpoint.soak_records import Soak
 
 __all__ = ["diagnose"]
 
@@ -40,20 +42,46 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
 
     """
     samples = Samples(recording.samples, recording.ticks_s)
-    slo_p95_ms, slo_errors = slo_of(recording.settings)
     steps = spread(build_steps(recording, samples))
+    soaked = soak(steps, samples, recording.digests)
+    facts = _facts(recording, samples, steps, soaked, profiles, awaits)
+    verdict = judge(facts)
+    load = recording.settings.get("load") or {}
+    return Diagnosis(
+        validity=facts.validity,
+        capacity=facts.capacity,
+        recovery=recovery(steps, facts.ladder, recording.digests, facts.slo_errors),
+        steps=steps,
+        ledger=facts.ledger,
+        time=facts.time,
+        verdict=verdict,
+        findings=findings(facts, verdict),
+        soak=soaked,
+        generator=generator_summary(steps, recording.events, load, facts.ladder.sustained),
+        ledger_check=check(facts.ledger, facts.capacity),
+    )
+
+
+def _facts(
+    recording: Recording,
+    samples: Samples,
+    steps: list[Step],
+    soaked: Soak | None,
+    profiles: Sequence[Profile],
+    awaits: AwaitShares | None,
+) -> Facts:
+    """Gather what the rules look at; a generator that failed counts less where the server binds all the same."""
+    slo_p95_ms, slo_errors = slo_of(recording.settings)
     around = surroundings_of(recording, steps)
     machine = machine_of(around.sharing(recording.settings.get("load") or {}), samples.rows)
-    whole = unrobbed(steps)
     sorted_out = ladder(unrobbed(counted_steps(recording, samples, steps)))
-    soaked = soak(steps, samples, recording.digests)
     leak = growth_of(soaked) if soaked is not None else growth(samples, steps, sorted_out)
     facts = Facts(
         steps=steps,
         ladder=sorted_out,
         machine=machine,
         validity=validity(sorted_out, machine, slo_p95_ms, slo_errors, around),
-        capacity=capacity(whole, sorted_out, slo_p95_ms, slo_errors, rows_by_step(recording)),
+        capacity=capacity(unrobbed(steps), sorted_out, slo_p95_ms, slo_errors, rows_by_step(recording)),
         ledger=build_ledger(sorted_out, machine, leak, around.generator_rps),
         time=time_shares(sorted_out),
         leak=leak,
@@ -65,25 +93,9 @@ def diagnose(recording: Recording, profiles: Sequence[Profile] = (), awaits: Awa
         oom_kills=oom_kills(samples.rows),
         workers_died=deaths(samples.rows, max((step.t_end_s for step in steps), default=0.0)),
     )
-    if generator_failed(facts.validity) and server_binds(facts):
-        checked = validity(sorted_out, machine, slo_p95_ms, slo_errors, around, explained=True)
-        facts = replace(facts, validity=checked)
-    verdict = judge(facts)
-    return Diagnosis(
-        validity=facts.validity,
-        capacity=facts.capacity,
-        recovery=recovery(steps, sorted_out, recording.digests, slo_errors),
-        steps=steps,
-        ledger=facts.ledger,
-        time=facts.time,
-        verdict=verdict,
-        findings=findings(facts, verdict),
-        soak=soaked,
-        generator=generator_summary(
-            steps, recording.events, recording.settings.get("load") or {}, sorted_out.sustained
-        ),
-        ledger_check=check(facts.ledger, facts.capacity),
-    )
+    if not (generator_failed(facts.validity) and server_binds(facts)):
+        return facts
+    return replace(facts, validity=validity(sorted_out, machine, slo_p95_ms, slo_errors, around, explained=True))
 
 
 def _killed(event: EventRow) -> bool:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pinchpoint.diagnosis.cpu_causes import idle_cores
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.remedies import REMEDIES
 from pinchpoint.diagnosis.saturation import loop_threads, narrowest
@@ -24,6 +25,9 @@ POOL_KNOBS = {
     "lock": ("lock", "what the semaphore admits"),
 }
 """Row of the ledger -> its figures in a step, and what makes it larger."""
+
+MOST_SAVED = 10.0
+"""Times a holding time can be shortened, as far as anybody may promise it."""
 
 ELSEWHERE = {"db-pool": " (SQLAlchemy's names; a driver's own pool calls it max_size)"}
 """Row of the ledger -> what its knob is called in other libraries."""
@@ -98,7 +102,9 @@ def _pool(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resou
             "progress; commit and return the connection before waiting for anything else."
         )
         found.append(
-            Advice(text, None, ms(pool.hold_ms), None, _gain(ceiling, (idle + query) / max(query, 1e-9), wall))
+            Advice(text, None, ms(pool.hold_ms), None, _gain(ceiling, min(MOST_SAVED, (idle + query) / query), wall))
+            if query > 0
+            else Advice(text, None, ms(pool.hold_ms), None, "in proportion to the time saved")
         )
     elif database and pool.hold_ms is not None:
         text = f"Or make the statement faster: it fills the {ms(pool.hold_ms)} for which a connection is held."
@@ -112,9 +118,9 @@ def _cpu(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resour
         return []
     workers = loop_threads(limit.server)
     found = []
-    idle = _idle(facts, limit.server, limit.client.cpu_share)
+    idle = idle_cores(facts, limit)
     more = math.floor(idle + 1 - WORTH_A_WORKER) if idle is not None else 0
-    if more >= 1 and candidate.resource == "loop":
+    if more >= 1 and candidate.resource in {"loop", "gil"}:
         target = workers + more
         text = f"Run {target} workers instead of {workers}: {idle:.1f} of the allowed cores are idle."
         found.append(Advice(text, "workers", str(workers), str(target), _gain(ceiling, target / workers, wall)))
@@ -129,13 +135,6 @@ def _cpu(facts: Facts, candidate: Candidate, ceiling: float | None, wall: Resour
             )
         )
     return found
-
-
-def _idle(facts: Facts, server: ServerFigures, generator: float | None) -> float | None:
-    if facts.cores is None or server.cpu_cores is None:
-        return None
-    beside = 0.0 if facts.machine.apart else generator or 0.0
-    return max(0.0, facts.cores - server.cpu_cores - (server.foreign_cpu_cores or 0.0) - beside)
 
 
 def _cpu_ms(server: ServerFigures) -> float | None:

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from pinchpoint.diagnosis.bounds import above
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.saturation import pool_full
-from pinchpoint.diagnosis.time_shares import BLOCKED, COMPUTE, DOWNSTREAM, LOCK_WAIT, LOOP_QUEUE, TOKENS
+from pinchpoint.diagnosis.time_shares import (
+    BLOCKED,
+    COMPUTE,
+    DATABASE,
+    DOWNSTREAM,
+    HTTP_POOL_WAIT,
+    LOCK_WAIT,
+    LOOP_QUEUE,
+    POOL_WAIT,
+    TOKENS,
+)
 from pinchpoint.measures import Step
 from pinchpoint.records import AwaitPlace, AwaitShares, BottleneckClass, Evidence
 
@@ -50,7 +60,13 @@ CAUSE_OF_KIND = {
     "downstream": Named("io", "downstream", "downstream", "an answer of another service", DOWNSTREAM),
     "lock": Named("lock", "python-lock", "lock", "a lock", LOCK_WAIT),
     "thread token": Named("pool", "threadpool", "threadpool", "a thread of the threadpool", TOKENS),
+    "database": Named("io", "slow-query", "db", "an answer of the database", DATABASE),
+    "connection pool": Named("pool", "db-pool", "db-pool", "a connection of a pool", POOL_WAIT),
+    "HTTP connection pool": Named("pool", "http-pool", "http-pool", "a connection of the HTTP client", HTTP_POOL_WAIT),
 }
+"""Clients that the probe does not measure (Redis, MongoDB, MySQL) are seen in the await chains all the same."""
+POOL_OF_KIND = {"thread token": "threadpool", "connection pool": "db", "HTTP connection pool": "http"}
+"""What its pool is called, where it is measured."""
 KIND_OF_CAUSE = {
     "db-pool": "connection pool",
     "http-pool": "HTTP connection pool",
@@ -110,8 +126,9 @@ def _contradicted(facts: Facts, limit: Step, awaits: AwaitShares, kind: str, nam
         return True
     if sum(time.get(part, 0.0) for part in (COMPUTE, BLOCKED, LOOP_QUEUE)) >= COMPUTES:
         return True
-    if kind == "thread token" and limit.server.pools.get("threadpool") is not None:
-        return not pool_full(limit.server.pools["threadpool"])
+    pool = limit.server.pools.get(POOL_OF_KIND.get(kind, ""))
+    if pool is not None:
+        return not pool_full(pool)
     if kind == "lock" and not _one_at_a_time(limit, awaits):
         return True
     return _not_grown(facts, limit, awaits, kind, share)

@@ -1,6 +1,7 @@
 """The numbers that are often mixed up (METHOD §1.1): sustainable, plateau, breaking load; and the recovery."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from pinchpoint.clientstats import ClientWindow, client_figures
@@ -49,17 +50,47 @@ def capacity(
     """
     segments = rows or {}
     open_model = any(step.model == "rate" for step in steps)
-    level = _saturation(steps, segments, open_model=open_model)
-    # A step that a heavier one outdid shows no plateau, but a disturbance; unless others agree on one.
-    if sorted_out.contradicted and (level is None or level.trials < AGREEING or sorted_out.overload_held):
-        level = None
-    trials = goal_trials(steps, segments, Limits(slo_p95_ms, slo_errors))
-    # A load profile of the user's own searches for no goal: its baseline alone would be the only trial.
-    goals = [] if any(step.phase == "stage" for step in steps) else [goal_figures(each, level) for each in trials]
+    level = _plateau(steps, sorted_out, segments, open_model=open_model)
+    goals = _goals(steps, segments, Limits(slo_p95_ms, slo_errors), level)
     slo = next((goal for goal in goals if goal.name == "slo"), None)
     best, broke = _bounds(sorted_out, slo)
     sustainable = slo.throughput_rps if slo is not None and slo.throughput_rps is not None else _sustainable(best)
     plateau_rps = None if level is None else _at_least(level.capacity, sustainable)
+    return replace(
+        _at_bounds(sorted_out, best, broke, sustainable, plateau_rps),
+        slo=_slo(best, slo_p95_ms, slo_errors),
+        sustainable_ci_rps=slo.ci_rps if slo is not None else None,
+        saturation_ci_rps=None if level is None else level.ci,
+        collapse_ratio=collapse_ratio(steps, segments, plateau_rps) if open_model else None,
+        goals=goals,
+    )
+
+
+def _plateau(
+    steps: Sequence[Step], sorted_out: Ladder, segments: Mapping[int, Sequence[DigestRow]], *, open_model: bool
+) -> Saturation | None:
+    """Return the plateau, if it can be believed."""
+    level = _saturation(steps, segments, open_model=open_model)
+    # A step that a heavier one outdid shows no plateau, but a disturbance; unless others agree on one.
+    if sorted_out.contradicted and (level is None or level.trials < AGREEING or sorted_out.overload_held):
+        return None
+    return level
+
+
+def _goals(
+    steps: Sequence[Step], segments: Mapping[int, Sequence[DigestRow]], limits: Limits, level: Saturation | None
+) -> list[GoalFigures]:
+    trials = goal_trials(steps, segments, limits)
+    # A load profile of the user's own searches for no goal: its baseline alone would be the only trial.
+    if any(step.phase == "stage" for step in steps):
+        return []
+    return [goal_figures(each, level) for each in trials]
+
+
+def _at_bounds(
+    sorted_out: Ladder, best: Step | None, broke: Step | None, sustainable: float | None, plateau_rps: float | None
+) -> Capacity:
+    """Return what the ladder says alone, and the steps at its bounds: the best that held and the one that broke."""
     return Capacity(
         sustainable_rps=sustainable,
         lower_bound_rps=best.offered_rps if best else None,
@@ -69,15 +100,10 @@ def capacity(
         breaking_reason=_reason(broke),
         knee_rps=_knee(sorted_out),
         reached=sorted_out.reached,
-        slo=_slo(best, slo_p95_ms, slo_errors),
         latency_at_sustainable_ms=best.latency_ms if best else None,
         error_rate=best.error_rate if best else None,
         sustainable_users=best.users if best else None,
         breaking_users=broke.users if broke else None,
-        sustainable_ci_rps=slo.ci_rps if slo is not None else None,
-        saturation_ci_rps=None if level is None else level.ci,
-        collapse_ratio=collapse_ratio(steps, segments, plateau_rps) if open_model else None,
-        goals=goals,
     )
 
 

@@ -44,7 +44,8 @@ LISTING = Requirement("list operations", 200.0, 1000.0)
 CREATION = Requirement("create operations", 500.0, 2000.0)
 
 _METHOD = re.compile(r"(GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE)\s+", re.IGNORECASE)
-_HEALTH = re.compile(r"(?:^|/)(?:health|healthz|healthcheck|health-check|livez|readyz|alive|ready|ping)/?$", re.I)
+_ALIVE = r"health|healthz|healthcheck|health-check|livez|readyz|alive|ready|ping"
+_HEALTH = re.compile(rf"(?:^|/)(?:{_ALIVE})/?$", re.IGNORECASE)
 _LOGIN = r"login|logout|sign-?in|sign-?up|register|token|auth|oauth2?|sessions?"
 _AUTHENTICATION = re.compile(rf"(?:^|/)(?:{_LOGIN})(?:/|$)", re.IGNORECASE)
 _PLACE = re.compile(r"\{[^/{}]*\}|\[[^/\[\]]*\]|<[^/<>]*>|(?<=/):\w+|(?<=/)\d+(?=/|$)")

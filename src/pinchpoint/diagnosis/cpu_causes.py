@@ -2,7 +2,14 @@
 
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.readings import per_request_ms
-from pinchpoint.diagnosis.saturation import LOOP_SATURATED, ONE_GIL, loop_threads, loop_use, worker_full
+from pinchpoint.diagnosis.saturation import (
+    LOOP_SATURATED,
+    ONE_GIL,
+    busiest_loop,
+    loop_threads,
+    loop_use,
+    worker_full,
+)
 from pinchpoint.diagnosis.steps import load_of
 from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence
@@ -33,6 +40,10 @@ THREADS_COMPUTE = 0.5
 GIL_WAIT = 0.3
 """Share of time the loop was busy, yet neither ran nor was runnable nor blocked: it waited for the GIL."""
 
+
+SEVERAL_RUNNABLE = 2.5
+"""Threads off the loop that wait for a core, per worker: of those that need the GIL one does at a time, and the others
+only for an instant, every 5 ms (`sys.setswitchinterval`): 1.5 of eight in the zoo's `python-loop-gthread`."""
 
 GIL_SHARE = 0.2
 """Of its threads that are up to something, those that wait for the GIL."""
@@ -110,7 +121,7 @@ def _works_for_the_app(facts: Facts, step: Step) -> bool:
     """Return True when the others hardly ran before the load came."""
     lightest = facts.ladder.low
     if lightest is None or lightest is step:
-        return False
+        return True  # without a lighter load to compare with, nobody is accused
     before, now = lightest.server.foreign_cpu_cores, step.server.foreign_cpu_cores
     return before is not None and now is not None and before < ALWAYS_THERE * now
 
@@ -131,14 +142,14 @@ def _imbalance(server: ServerFigures) -> tuple[str, Evidence] | None:
 def _most_idle(facts: Facts, step: Step) -> float | None:
     """Return the most cores left over in any step in which the workers were full: what others take comes and goes."""
     steps = [step, *(one for one in (*facts.ladder.failed, *facts.ladder.overload) if _full(one.server))]
-    return max((idle for one in steps if (idle := _idle_cores(facts, one)) is not None), default=None)
+    return max((idle for one in steps if (idle := idle_cores(facts, one)) is not None), default=None)
 
 
 def _full(server: ServerFigures) -> bool:
     return (loop_use(server) or 0.0) >= LOOP_SATURATED or worker_full(server)
 
 
-def _idle_cores(facts: Facts, step: Step) -> float | None:
+def idle_cores(facts: Facts, step: Step) -> float | None:
     """Return the allowed cores left over; a full loop claims all of its core, although it may read 0.9 of it."""
     server = step.server
     if facts.cores is None or server.cpu_cores is None:
@@ -150,7 +161,9 @@ def _idle_cores(facts: Facts, step: Step) -> float | None:
         if generator is None or server.foreign_cpu_cores is None:
             return None  # what nobody measured is not idle
         beside = server.foreign_cpu_cores + generator
-    return facts.cores - own - beside
+    cpus = facts.machine.cpus
+    # A quota is its own; what others use of the CPUs behind it takes none of it as long as CPUs are left.
+    return facts.cores - own - beside if cpus is None else min(facts.cores - own, cpus - own - beside)
 
 
 def _threads_share(server: ServerFigures) -> float | None:
@@ -160,7 +173,9 @@ def _threads_share(server: ServerFigures) -> float | None:
 
 
 def _per_worker(server: ServerFigures) -> float:
-    return (server.cpu_cores or 0.0) / loop_threads(server)
+    """Return the CPU of the worker that uses most, in cores: where load is uneven, the mean is nobody's."""
+    used = [worker.cpu_cores for worker in server.per_worker if worker.cpu_cores is not None]
+    return max(used) if used else (server.cpu_cores or 0.0) / loop_threads(server)
 
 
 def gil_wait(server: ServerFigures) -> float | None:
@@ -169,6 +184,9 @@ def gil_wait(server: ServerFigures) -> float | None:
     if busy is None or blocked is None or server.loop_cpu_cores is None or server.loop_runq_cores is None:
         return None
     wanted = (server.loop_cpu_cores + server.loop_runq_cores) / loop_threads(server)
+    busiest = busiest_loop(server)
+    if busiest is not None and busiest.loop_cpu_cores is not None and busiest.loop_runq_cores is not None:
+        wanted = busiest.loop_cpu_cores + busiest.loop_runq_cores
     return max(0.0, busy - blocked - wanted)
 
 
@@ -176,11 +194,19 @@ def gil_full(server: ServerFigures) -> bool:
     """Return True when threads off the loop compute, yet each worker gets the one core that its GIL allows."""
     low, high = ONE_GIL
     share, waited = _threads_share(server), gil_wait(server)
-    if share is None or share < THREADS_SHARE or not low <= _per_worker(server) <= high:
+    if share is None or share < THREADS_SHARE or not low <= _per_worker(server) <= high or _beside_the_gil(server):
         return False
     # Without a busy share or a look at the threads nothing tells a single native thread from a held GIL. What a loop
     # waits for the GIL on its way out of the selector counts as idle, so the looks may show what the loop does not.
     return (waited is not None and waited >= GIL_WAIT) or _gil_contended(server)
+
+
+def _beside_the_gil(server: ServerFigures) -> bool:
+    """Return True when several threads of a worker want a core at once, so that they do not need its GIL."""
+    if server.runq_cores is None:
+        return False
+    waiting = server.runq_cores - (server.loop_runq_cores or 0.0)
+    return waiting >= SEVERAL_RUNNABLE * loop_threads(server)
 
 
 def _gil_contended(server: ServerFigures) -> bool:
@@ -199,6 +225,7 @@ def gil_shared(server: ServerFigures) -> bool:
     workers = loop_threads(server)
     several = slots.size > workers and slots.busy >= GIL_THREADS * workers
     waits = server.thread_states.get("gil")
+    several = several and not _beside_the_gil(server)
     return several and worker_full(server) and (waits is None or waits >= GIL_SHARE)
 
 
@@ -246,9 +273,13 @@ def _native(server: ServerFigures) -> Evidence | None:
         each = _per_worker(server)
         text = f"a worker runs {each:.2f} cores, more than one GIL hands out"
         return Evidence(text, "cpu.per_worker", each, "cores", None)
+    if server.has_loop is False and _beside_the_gil(server):
+        waiting = (server.runq_cores or 0.0) / loop_threads(server)
+        text = f"{waiting:.0f} threads of a worker want a core at once, which no GIL lets them"
+        return Evidence(text, "sched.run_queue", waiting, "threads", None)
     if share is None or share < THREADS_SHARE:
         return None
-    beside = _per_worker(server) > ONE_GIL[1]
+    beside = _per_worker(server) > ONE_GIL[1] or _beside_the_gil(server)
     if not beside and (waited is None or waited >= GIL_WAIT or _gil_contended(server)):
         return None
     return Evidence(f"{share:.0%} of the CPU burns off the event loop", "cpu.off_loop", share, "share", None)

@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 
 from pinchpoint.diagnosis.bounds import above, under
+from pinchpoint.diagnosis.cpu_causes import gil_full
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
-from pinchpoint.diagnosis.readings import blocked, db_growth, evidence, net_db_ms, per_request_ms
+from pinchpoint.diagnosis.readings import blocked, calm_db_ms, db_growth, evidence, net_db_ms
 from pinchpoint.diagnosis.saturation import (
     CPU_SATURATED,
-    LOOP_SATURATED,
     cpu_use,
     loop_running,
-    loop_threads,
-    loop_use,
+    one_interpreter_full,
     pool_full,
     running_use,
 )
-from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
 from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence
@@ -25,18 +23,6 @@ DB_GROWTH = 1.5
 
 DB_DOMINATES = 0.5
 """Share of the service time, at low load or at the limit, that makes the database the thing to look at."""
-
-DB_CPU_SHARE = 0.7
-"""Off-loop share of the CPU above which an embedded database burns it; a healthy SQLite app spends about half there."""
-
-DB_EXPLAINS = 0.5
-"""Database time per request at low load over the CPU per request: below, something else off the loop burns it."""
-
-ON_LOOP_MAX_THREADS = 0.1
-"""Off-loop share of the CPU up to which no thread can be running the embedded database: the loop itself does."""
-
-ON_LOOP_ACTIVE = (0.6, 1.05)
-"""Calls in progress per full loop that runs them itself: most of the time one, and never two, as awaited ones are."""
 
 REMOTE_MAX_RUNNING = 0.75
 """A target that itself runs this much of its cores (or loops) is not merely waiting for a database."""
@@ -106,8 +92,9 @@ def row_lock(facts: Facts, step: Step) -> Candidate | None:
 def _not_the_machine(facts: Facts, step: Step) -> Evidence | None:
     """Say why queued statements do not wait for a CPU or a disk of this machine; None when they may."""
     server = step.server
-    if server.psi.get("io_some", 0.0) >= DISK_PRESSURE:
-        return None
+    disk = server.psi.get("io_some", server.disk_busy)
+    if disk is None or disk >= DISK_PRESSURE:
+        return None  # statements may wait for it; where nobody measured, that is not ruled out
     used = _used_cores(facts, step)
     if used is not None and used < ONE_CORE:
         text = f"all that runs there used {used:.2f} cores together, less than one"
@@ -133,8 +120,9 @@ def _used_cores(facts: Facts, step: Step) -> float | None:
 
 def _on_this_machine(server: ServerFigures) -> bool:
     """Return True when every database that was called is reached over loopback or a Unix socket."""
-    places = [call.name.split(" ", 2)[2] for call in server.calls if call.name.startswith("db ") and call.calls_rps > 0]
-    return bool(places) and all(place.startswith(HERE) for place in places)
+    called = [call.name for call in server.calls if call.name.startswith("db ") and call.calls_rps > 0]
+    # `db ENGINE PLACE`; of a connection that was lost, or one of too many, the place is not known.
+    return bool(called) and all(name.split(" ", 2)[2:] and name.split(" ", 2)[2].startswith(HERE) for name in called)
 
 
 @dataclass(frozen=True)
@@ -150,11 +138,11 @@ class Remote:
 def _remote(facts: Facts, step: Step) -> Remote | None:
     """Return the figures when database time is most of a request's and the app itself does not fill its CPU."""
     server = step.server
-    if server.db_embedded is not False or blocked(server):
+    if server.db_embedded is not False or blocked(server) or one_interpreter_full(server) or gil_full(server):
         return None
     running = max(running_use(server, facts.cores) or 0.0, loop_running(server) or 0.0)
     grown = db_growth(facts, step)
-    low_db, low_service = facts.low(net_db_ms), facts.low(lambda figures: figures.service_ms)
+    low_db, low_service = facts.low(calm_db_ms), facts.low(lambda figures: figures.service_ms)
     dominates = _is_most(low_db, low_service) or _is_most(net_db_ms(server), server.service_ms)
     if running >= REMOTE_MAX_RUNNING or grown is None or not dominates or _wants_more_than_database(facts, step):
         return None
@@ -237,11 +225,23 @@ def _wants_more_than_database(facts: Facts, step: Step) -> bool:
 def _host_full(facts: Facts, step: Step) -> bool:
     """Judge whether a database on this machine has used it up: others are busy, and were not before, or CPUs queue."""
     foreign, pressure = step.server.foreign_cpu_cores, step.server.psi.get("cpu_some")
-    if foreign is None or facts.cores is None or foreign < HOST_FULL * facts.cores:
+    if foreign is None or facts.cores is None or foreign < HOST_FULL * facts.cores or not _cpus_full(facts, step):
         return False
     before = facts.low(lambda server: server.foreign_cpu_cores)
     grown = before is not None and foreign - before >= COMPUTES_CORES
     return grown or (pressure is not None and pressure >= FULL_PRESSURE)
+
+
+def _cpus_full(facts: Facts, step: Step) -> bool:
+    """Judge whether the CPUs that the app may run on are full of it and of others; a quota is no number of CPUs."""
+    beside, own, cpus = _beside(step), step.server.cpu_cores, facts.machine.cpus
+    return beside is None or own is None or cpus is None or beside + own >= HOST_FULL * cpus
+
+
+def _beside(step: Step) -> float | None:
+    """Return what others than the app and the load generator used of the app's CPUs."""
+    rival, foreign = step.server.rival_cpu_cores, step.server.foreign_cpu_cores
+    return rival if foreign is None or rival is None else min(rival, foreign)
 
 
 def _outrun(facts: Facts, step: Step) -> bool:
@@ -249,93 +249,9 @@ def _outrun(facts: Facts, step: Step) -> bool:
 
     Then the loop is late by what the database takes, and no time of a call says how much of it was the database's.
     """
-    rival, own, lightest = step.server.rival_cpu_cores, step.server.cpu_cores, facts.ladder.low
+    rival, own, lightest = _beside(step), step.server.cpu_cores, facts.ladder.low
     if rival is None or own is None or facts.cores is None or lightest is None or lightest is step:
         return False
-    before = lightest.server.rival_cpu_cores
-    full = rival + own >= CPU_SATURATED * facts.cores
+    before = _beside(lightest)
+    full = _cpus_full(facts, step) and rival + own >= CPU_SATURATED * facts.cores
     return full and rival >= own and before is not None and before < SINCE_THE_LOAD * rival
-
-
-def embedded_database(facts: Facts, step: Step) -> Candidate | None:
-    """io/slow-query inside the worker: the CPU is full, burnt off the loop by a costly statement."""
-    server = step.server
-    use = cpu_use(step, facts.machine)
-    if not server.db_embedded or use is None or use < CPU_SATURATED:
-        return None
-    if not server.cpu_cores or server.off_loop_cpu_cores is None:
-        return None
-    share = server.off_loop_cpu_cores / server.cpu_cores
-    low_db = facts.low(lambda figures: figures.db_ms_per_request)
-    cpu_ms = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
-    if share < DB_CPU_SHARE or low_db is None or not cpu_ms or low_db < DB_EXPLAINS * cpu_ms:
-        return None
-    found = [
-        evidence(
-            f"CPU running or runnable: {use:.0%} of {counted(facts.cores, 'core')}",
-            "cpu.running+runnable",
-            use,
-            "share",
-            step,
-        ),
-        evidence(
-            f"{share:.0%} of the app's CPU burns off the event loop, where the embedded database runs",
-            "cpu.off_loop",
-            share,
-            "share",
-            step,
-        ),
-        evidence(
-            f"a request spends {show_ms(low_db)} in the database at low load, of {show_ms(cpu_ms)} CPU",
-            "probe.db_s",
-            low_db,
-            "ms",
-            step,
-        ),
-    ]
-    summary = (
-        f"A costly statement binds: the database runs inside the worker and burns {share:.0%} of the app's CPU; at low "
-        f"load a request spends {show_ms(low_db)} in it."
-    )
-    strength = (margin(use, CPU_SATURATED, 1.0) + margin(share, DB_CPU_SHARE, 0.9)) / 2
-    return Candidate(
-        "io", "slow-query", summary, "cpu", ("db-pool", "loop", "threadpool", "db"), found, strength, agrees=True,
-        deciding=(
-            above("CPU running or runnable", use, CPU_SATURATED),
-            above("the share of it that burns off the event loop", share, DB_CPU_SHARE),
-            above("database time over CPU time, at low load", low_db / cpu_ms, DB_EXPLAINS, "ratio"),
-        ),
-    )  # fmt: skip
-
-
-def database_on_loop(facts: Facts, step: Step) -> Candidate | None:
-    """io/slow-query inside the event loop: a driver without `await` runs the embedded database on the loop's thread."""
-    server, loop = step.server, loop_use(step.server)
-    if not server.db_embedded or server.db_active is None or loop is None or loop < LOOP_SATURATED or blocked(server):
-        return None
-    if not server.cpu_cores or server.off_loop_cpu_cores is None:
-        return None
-    active, share = server.db_active / loop_threads(server), server.off_loop_cpu_cores / server.cpu_cores
-    low_db = facts.low(lambda figures: figures.db_ms_per_request)
-    cpu_ms = facts.low(lambda figures: per_request_ms(figures.cpu_cores, figures))
-    in_turn = ON_LOOP_ACTIVE[0] <= active <= ON_LOOP_ACTIVE[1] and share <= ON_LOOP_MAX_THREADS
-    if not in_turn or low_db is None or not cpu_ms or low_db < DB_EXPLAINS * cpu_ms:
-        return None
-    found = [
-        evidence(f"the busiest event loop was busy {loop:.0%} of the time", "probe.loop_busy", loop, "share", step),
-        evidence(f"{active:.2f} calls in the database per event loop", "probe.db_active", active, "calls", step),
-        evidence(f"only {share:.0%} of the CPU burns off the loop", "cpu.off_loop", share, "share", step),
-    ]
-    summary = (
-        f"A costly statement binds: the embedded database runs on the event loop itself and fills it; at low load a "
-        f"request spends {show_ms(low_db)} in it, and every other request waits behind it."
-    )
-    return Candidate(
-        "io", "slow-query", summary, "loop", ("db-pool", "cpu", "threadpool", "db"), found,
-        margin(active, ON_LOOP_ACTIVE[0], 1.0), agrees=True,
-        deciding=(
-            above("the busiest event loop's busy share", loop, LOOP_SATURATED),
-            above("the number of database calls in progress per loop", active, ON_LOOP_ACTIVE[0], "calls"),
-            above("database time over CPU time, at low load", low_db / cpu_ms, DB_EXPLAINS, "ratio"),
-        ),
-    )  # fmt: skip

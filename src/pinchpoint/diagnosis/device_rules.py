@@ -18,7 +18,7 @@ from pinchpoint.diagnosis.saturation import (
     same_pool,
     slots_full,
 )
-from pinchpoint.diagnosis.time_shares import client_service_ms
+from pinchpoint.diagnosis.time_shares import blocked_loops, client_service_ms
 from pinchpoint.diagnosis.words import ms, size
 from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence
@@ -119,8 +119,7 @@ def _on_the_loop(facts: Facts, server: ServerFigures) -> Waiting | None:
 
 
 def _blocked_ms(server: ServerFigures) -> float | None:
-    stuck = server.loop_blocked
-    return per_request_ms(None if stuck is None else stuck * loop_threads(server), server)
+    return per_request_ms(blocked_loops(server), server)
 
 
 def _in_the_database(facts: Facts, server: ServerFigures) -> Waiting | None:
@@ -227,4 +226,6 @@ def _outside(facts: Facts, step: Step) -> tuple[float, str, str] | None:
     now, then = client - server.service_ms - (server.queue_ms or 0.0), max(0.1, before - held.server.service_ms)
     if now / client < OUTSIDE or now < OUTSIDE_GROWTH * then or (server.listen_queue or 0.0) >= SHORT_QUEUE:
         return None
+    if server.listen_queue is None and loop_use(server) is None:
+        return None  # where nobody looked at the accept queue, the time may well be spent there
     return now / client, f"{now / client:.0%} of a request's time passes outside the app", "client.outside"

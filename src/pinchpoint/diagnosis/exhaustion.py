@@ -35,7 +35,9 @@ def memory(facts: Facts) -> Candidate | None:
     pressure = max((step.server.psi.get("memory_full", 0.0) for step in facts.steps), default=0.0)
     use = max((step.server.memory_use for step in facts.steps if step.server.memory_use is not None), default=0.0)
     full = pressure >= MEMORY_PRESSURE or use >= NEAR_LIMIT
-    if killed > 0 or (facts.target_killed and full):
+    # A control group may hold others as well: whose end it was that the kernel counted, ours must show.
+    ours = facts.target_killed or facts.workers_died > 0
+    if (killed > 0 and ours) or (facts.target_killed and full):
         return _exhausted(facts, killed, pressure)
     return _leak(facts)
 
@@ -93,7 +95,9 @@ def reclaim(facts: Facts, step: Step) -> Candidate | None:
     swaps = (swapped or 0.0) >= SWAPPED
     if not limited and not swaps and faults < FAULTS:
         return None
-    cause = "swap" if swaps or not limited else "limit"
+    if not limited and server.major_faults_per_s is not None and faults < FAULTS:
+        return None  # pressure and swap are the machine's: without faults of its own, somebody else lacks memory
+    cause = "limit" if limited else "swap"
     found = [
         evidence(f"somebody waited for memory {stalled:.0%} of the time", "psi.memory_some", stalled, "share", step),
     ]

@@ -1,5 +1,6 @@
 """What every row of the ledger is made of: throughput, demand, the ceiling of a flow, and how evenly workers share."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from pinchpoint.diagnosis.saturation import CPU_SATURATED, pool_use
@@ -19,7 +20,10 @@ MIN_HELD = 1e-4
 """Mean members of a pool in use below which its demand is noise."""
 
 UNEVEN = 1.1
-"""Imbalance below which shares differ by chance alone: 100 requests on each of two workers."""
+"""Imbalance below which nothing is lost worth a word."""
+
+CHANCE = 3.0
+"""Standard deviations of a Poisson count that the busiest worker's requests must lie above the mean."""
 
 DEPTH = {
     "generator": 0, "accept-backlog": 1, "admission-limit": 1, "worker-slots": 2, "loop": 3, "threadpool": 4,
@@ -101,17 +105,19 @@ def resource(
     )
 
 
-def imbalance(server: ServerFigures) -> float:
+def imbalance(step: Step) -> float:
     """Return the busiest worker's share of the requests over an even one, 1 where that is no more than chance.
 
     What each worker has of its own is full in one worker first, so its ceiling is that much lower (METHOD §5.5).
     """
-    rates = [worker.requests_rps for worker in server.per_worker if worker.requests_rps is not None]
+    rates = [worker.requests_rps for worker in step.server.per_worker if worker.requests_rps is not None]
     total = sum(rates)
     if len(rates) < 2 or total <= 0:  # noqa: PLR2004 - one worker has nobody to differ from
         return 1.0
-    uneven = len(rates) * max(rates) / total
-    return uneven if uneven >= UNEVEN else 1.0
+    seconds, mean = step.t_end_s - step.t_start_s - step.settle_s, total / len(rates)
+    clear = (max(rates) - mean) * seconds >= CHANCE * math.sqrt(mean * seconds)
+    uneven = max(rates) / mean
+    return uneven if clear and uneven >= UNEVEN else 1.0
 
 
 def held_row(
@@ -131,7 +137,7 @@ def held_row(
     needed = demand(low, busy)
     if needed is None or needed.value * throughput(limit) < MIN_HELD:
         return resource(name, "pool", pool.size, unit, None, None, pool_use(pool), pool.waiting, "hardly used")
-    uneven = imbalance(limit.server)
+    uneven = imbalance(limit)
     size = pool.size / uneven
     high = size / needed.low if needed.low > 0 else size / needed.value
     ceiling = Estimate(size / needed.value, size / needed.high, high, needed.n)

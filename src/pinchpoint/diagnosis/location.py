@@ -29,6 +29,9 @@ KNOBS = {
     "limit": "memory.max, memory.limit_in_bytes",
 }
 
+KNOBS_OF_ROWS = {"executor": "max_workers of the ThreadPoolExecutor"}
+"""Row of the ledger that binds -> its knob, where the cause has several."""
+
 PROFILE_OF: dict[str, tuple[ProfileKind, ...]] = {"cpu": ("cpu",), "blocking": ("wall", "cpu"), "io": ("wall", "cpu")}
 
 
@@ -44,7 +47,7 @@ def locate(facts: Facts, candidate: Candidate) -> Location:
         function=frame.function if frame else None,
         file=frame.file if frame else None,
         line=frame.line if frame else None,
-        knob=KNOBS.get(candidate.cause),
+        knob=KNOBS_OF_ROWS.get(candidate.resource or "") or KNOBS.get(candidate.cause),
     )
 
 

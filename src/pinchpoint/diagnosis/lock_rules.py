@@ -1,8 +1,9 @@
 """lock/*: holders take turns; pool/admission-limit where a semaphore admits several; io/downstream behind a call."""
 
 from pinchpoint.diagnosis.bounds import above, under
+from pinchpoint.diagnosis.device_rules import CLIENTS
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
-from pinchpoint.diagnosis.pool_rules import HOLD_GROWTH, behind
+from pinchpoint.diagnosis.pool_rules import HOLD_GROWTH, behind, held_by_requests
 from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_of, net_call_ms
 from pinchpoint.diagnosis.saturation import (
     POOL_FULL,
@@ -28,7 +29,11 @@ UNHELD = (FILE, "lock threading.Semaphore ")
 """Locks whose holders are not reported (`monitoring/probe/blocking_locks.py`)."""
 
 ALWAYS_WAITED_FOR = 1.0
-"""Mean number of requests waiting for a lock from which it is hardly ever free."""
+"""Mean number of requests waiting for a lock from which it is often taken ..."""
+
+WAITED_FOR_BY = 0.3
+"""... and their share of the requests in progress: a lock that is free a third of the time has one waiting, too
+(M/M/1), but then most requests are elsewhere."""
 
 LOCKED_SHARE = 0.5
 """Of the threads that are up to something, those that wait for a lock."""
@@ -48,7 +53,7 @@ FED = ("db", "db-pool", "threadpool", *FRONT)
 def lock(facts: Facts, step: Step) -> Candidate | None:
     """lock/python-lock, lock/file-lock; pool/admission-limit when it admits several."""
     name, gate = narrowest(step.server, "lock")
-    if gate is None or not pool_full(gate) or behind(step.server, "lock", gate):
+    if gate is None or not pool_full(gate) or behind(step.server, "lock", gate) or not held_by_requests(step, gate):
         return None
     class_, cause, lead = _kind(name or "", gate, loop_threads(step.server))
     row = facts.resource("lock")
@@ -76,6 +81,8 @@ def unheld_lock(facts: Facts, step: Step) -> Candidate | None:
     if name is None or waiting is None or waiting < ALWAYS_WAITED_FOR:
         return None
     gate = gates[name]
+    if server.inflight and waiting < WAITED_FOR_BY * server.inflight:
+        return None
     found = [evidence(f"{waiting:.3g} requests wait for it", "probe.lock_waiting", waiting, "requests", step)]
     wait = f", {show_ms(gate.wait_ms)} each" if gate.wait_ms else ""
     class_, cause, lead = _kind(name, gate, loop_threads(server))
@@ -179,9 +186,12 @@ def silent_service(facts: Facts, step: Step) -> Candidate | None:
     """io/downstream over a client the probe does not know: all threads are taken, most of them wait at a socket."""
     server = step.server
     taken = _taken(server)
-    share = server.thread_states.get("socket")
+    share, clients = server.thread_states.get("socket"), server.socket_peers.get(CLIENTS, 0.0)
     known = (server.db_active or 0.0) + sum(call.active or 0.0 for call in server.calls)
-    if taken is None or share is None or share < LOCKED_SHARE or known >= HELD_UP:
+    if taken is None or share is None or share - clients < LOCKED_SHARE:
+        return None
+    # Calls that were counted are judged by their own times; here are those at sockets that nobody counted.
+    if known >= HELD_UP and known >= HELD_UP * server.threads_in.get("socket", 0.0):
         return None
     key, pool = taken
     grown = grown_by(pool.hold_ms, facts.low(lambda figures: hold_of(figures.pools.get(key))))
@@ -205,7 +215,7 @@ def silent_service(facts: Facts, step: Step) -> Candidate | None:
 
 def _mostly(server: ServerFigures) -> str:
     """Return ` of HOST:PORT` when most of the sockets whose peer was seen lead there; short ones are often not seen."""
-    named = {peer: share for peer, share in server.socket_peers.items() if peer not in UNNAMED}
+    named = {peer: share for peer, share in server.socket_peers.items() if peer not in (*UNNAMED, CLIENTS)}
     peer = max(named, key=lambda name: named[name], default=None)
     return f" of {peer}" if peer is not None and named[peer] > LOCKED_SHARE * sum(named.values()) else ""
 

@@ -1,6 +1,7 @@
 """A recording of a bundled scenario -> what became of its parts and its targets. Pure.
 
-Judged at the load that was sustained, or over a whole load of stages. All latencies are those of successful requests. What got no answer was not measured, and is neither held nor missed.
+Judged at the load that was sustained, or over a whole load of stages. All latencies are those of successful requests.
+What got no answer was not measured, and is neither held nor missed.
 """
 
 import math

@@ -28,6 +28,13 @@ Their own queue never lengthens the holding time; a busy CPU may, by less than t
 INNER_HOLD = 0.9
 """Holding times this close say nothing about which of two pools is inside the other."""
 
+MORE_THAN_REQUESTS = 1.5
+"""Members out and takers waiting, over the requests in progress, from which they are not all of requests; the two are
+means over slightly different moments."""
+
+BY_CHANCE = 1.0
+"""... and one more, where there are few of both."""
+
 ONE_EACH = 0.1
 """Uses per request within this of 1 are 1: the edges of a short window cut some off."""
 
@@ -35,10 +42,12 @@ ONE_EACH = 0.1
 def connection_pool(facts: Facts, step: Step) -> Candidate | None:
     """pool/db-pool: every connection out, requests waiting, and a connection is held no longer than at low load."""
     name, pool = narrowest(step.server, "db")
-    if pool is None or not pool_full(pool) or behind(step.server, "db", pool):
+    if pool is None or not pool_full(pool) or behind(step.server, "db", pool) or not held_by_requests(step, pool):
         return None
     low_hold = facts.low(lambda server: hold_of(same_pool(server, "db", name)))
     grown = grown_by(pool.hold_ms, low_hold)
+    if grown is not None and grown >= HOLD_FOREIGN:
+        return None
     row = facts.resource("db-pool")
     conflicts = (
         ()
@@ -154,6 +163,8 @@ def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
     name, pool = narrowest(step.server, kind.key)
     if pool is None or not (pool_full(pool) or kind is SLOTS) or behind(step.server, kind.key, pool):
         return None
+    if kind is not SLOTS and not held_by_requests(step, pool):
+        return None
     hold = facts.low(lambda server: hold_of(same_pool(server, kind.key, name)))
     grown = grown_by(pool.hold_ms, hold)
     if grown is not None and grown >= HOLD_FOREIGN:
@@ -177,6 +188,18 @@ def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
         conflicts=(doubt,) if grown is not None and grown > HOLD_GROWTH else (),
         deciding=_full(kind.members, pool, _waiting(step, pool, kind), grown, HOLD_FOREIGN),
     )
+
+
+def held_by_requests(step: Step, pool: PoolFigures) -> bool:
+    """Return False when more stand at a pool than requests in progress could: jobs beside them fill it up.
+
+    A request may hold several members at once, as many as it takes in all; that many are allowed for each.
+    """
+    inflight = step.server.inflight
+    if inflight is None or pool.busy is None:
+        return True
+    each = max(1.0, pool.checkouts_per_request or 1.0)
+    return pool.busy + (pool.waiting or 0.0) <= MORE_THAN_REQUESTS * each * inflight + BY_CHANCE
 
 
 def behind(server: ServerFigures, key: str, pool: PoolFigures) -> bool:

@@ -3,6 +3,7 @@
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.saturation import (
     LOOP_SATURATED,
+    busiest_loop,
     cpu_use,
     loop_threads,
 )
@@ -17,6 +18,9 @@ BLOCKED_MAX_CPU = 0.6
 
 CPU_TO_SPARE = 0.7
 """Share of the allowed cores up to which the CPU is plainly not what is missing."""
+
+CALM_SHARE = 0.5
+"""Of the database's time at low load, that is its own at least."""
 
 DB_LOOP_TURNS = 2.0
 """An awaited database call passes the loop about twice (send, wake-up), each time late by the loop's lag."""
@@ -42,6 +46,16 @@ def net_db_ms(server: ServerFigures) -> float | None:
         return None
     lag = (server.loop_lag_ms or 0.0) * (server.db_calls_per_request or 0.0) * DB_LOOP_TURNS
     return max(0.0, server.db_ms_per_request - lag)
+
+
+def calm_db_ms(server: ServerFigures) -> float | None:
+    """Return the database time per request at low load, without lateness but at least half of what was measured.
+
+    There the loop's lateness is mostly its timer's and a core's on the way up; times the calls of a request it may be
+    more than all of them took.
+    """
+    net = net_db_ms(server)
+    return None if net is None else max(net, CALM_SHARE * (server.db_ms_per_request or 0.0))
 
 
 def net_call_ms(server: ServerFigures) -> float | None:
@@ -74,17 +88,19 @@ def uses_of(pool: PoolFigures | None) -> float | None:
 
 def db_growth(facts: Facts, step: Step) -> float | None:
     """Net database time per request in the step over low load."""
-    return grown_by(net_db_ms(step.server), facts.low(net_db_ms))
+    return grown_by(net_db_ms(step.server), facts.low(calm_db_ms))
 
 
 def blocked(server: ServerFigures) -> bool:
     """Return True when the loop is busy throughout, mostly without its thread running or wanting to run.
 
-    A quota stops the loop as well: what it took is not counted as blocked.
+    A quota stops the loop as well, and so does a hypervisor: what they took is not counted as blocked.
     """
     busy = server.loop_busy
     if server.loop_blocked is None or busy is None or busy < LOOP_SATURATED:
         return False
-    per_worker = (server.cpu_cores or 0.0) / loop_threads(server)
-    stuck = server.loop_blocked - min(1.0, server.throttled_cores or 0.0)
+    busiest = busiest_loop(server)
+    mean = (server.cpu_cores or 0.0) / loop_threads(server)
+    per_worker = mean if busiest is None or busiest.cpu_cores is None else busiest.cpu_cores
+    stuck = server.loop_blocked - min(1.0, server.throttled_cores or 0.0) - (server.steal_share or 0.0)
     return stuck >= BLOCKED_SHARE * busy and per_worker <= BLOCKED_MAX_CPU

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from pinchpoint.diagnosis.bounds import Bound, above
 from pinchpoint.diagnosis.cpu_causes import THREADS_SHARE, cpu_cause, gil_full
-from pinchpoint.diagnosis.database_rules import database_on_loop, embedded_database, remote_database, row_lock
+from pinchpoint.diagnosis.database_rules import remote_database, row_lock
 from pinchpoint.diagnosis.device_rules import disk, network
 from pinchpoint.diagnosis.door_rules import admission, backlog, refusal
+from pinchpoint.diagnosis.embedded_rules import database_in_worker, database_on_loop, embedded_database
 from pinchpoint.diagnosis.exhaustion import reclaim
 from pinchpoint.diagnosis.facts import FRONT, Candidate, Facts, margin
 from pinchpoint.diagnosis.lock_rules import downstream, lock, silent_service, sqlite_writer, thread_lock, unheld_lock
@@ -32,6 +33,7 @@ from pinchpoint.diagnosis.saturation import (
     CPU_SATURATED,
     LOOP_SATURATED,
     ONE_GIL,
+    busiest_loop,
     cpu_use,
     loop_threads,
     loop_use,
@@ -41,6 +43,7 @@ from pinchpoint.diagnosis.saturation import (
     same_pool,
     worker_full,
 )
+from pinchpoint.diagnosis.time_shares import blocked_loops
 from pinchpoint.diagnosis.words import counted
 from pinchpoint.diagnosis.words import ms as show_ms
 from pinchpoint.measures import PeerFigures, ServerFigures, Step
@@ -138,7 +141,7 @@ def _blocking_evidence(server: ServerFigures, busy: float, stuck: float, step: S
 
 
 def _blocked_ms(facts: Facts) -> float | None:
-    return facts.low(lambda f: per_request_ms(None if f.loop_blocked is None else f.loop_blocked * loop_threads(f), f))
+    return facts.low(lambda figures: per_request_ms(blocked_loops(figures), figures))
 
 
 def cpu(facts: Facts, step: Step) -> Candidate | None:
@@ -173,14 +176,23 @@ def cpu(facts: Facts, step: Step) -> Candidate | None:
         margin(loop, LOOP_SATURATED, 1.0) if loop_full or locked else 0.0,
         0.5 if worker else 0.0,
     )
-    names = ("loop", "cpu", "db-pool", "threadpool", "db", *FRONT)
-    resource = "loop" if (loop_full or locked) and facts.resource("loop") is not None else "cpu"
+    names = ("loop", "gil", "cpu", "db-pool", "threadpool", "db", *FRONT)
+    resource = _resource(facts, loop=loop_full or locked, worker=worker and not cores_full)
     return Candidate(
         "cpu", cause, f"CPU binds: {where}{spent}.", resource, names, found, strength, agrees=True,
         deciding=_cpu_bounds(
             server, use if cores_full and not throttled else None, loop if loop_full or locked else None
         ),
     )  # fmt: skip
+
+
+def _resource(facts: Facts, *, loop: bool, worker: bool) -> str:
+    """Return the row of the ledger that binds: a loop's or an interpreter's one core, or all the cores there are."""
+    for name, full in (("loop", loop), ("gil", worker)):
+        row = facts.resource(name)
+        if full and row is not None and (name == "loop" or row.ceiling_rps is not None):
+            return name
+    return "cpu"
 
 
 def _cpu_bounds(server: ServerFigures, use: float | None, loop: float | None) -> tuple[Bound, ...]:
@@ -254,6 +266,9 @@ def _where(facts: Facts, cause: str, server: ServerFigures, *, loop_full: bool, 
 
 def _loop_computes(server: ServerFigures) -> bool:
     """Judge whether a busy loop is busy with CPU: its worker runs, or wants to, for most of the time."""
+    busiest = busiest_loop(server)
+    if busiest is not None and busiest.cpu_cores is not None:
+        return busiest.cpu_cores + (busiest.runq_share or 0.0) >= BLOCKED_SHARE
     if server.cpu_cores is None:
         return False
     wanted = server.cpu_cores + (server.runq_cores or 0.0)
@@ -272,6 +287,7 @@ RULES: tuple[Rule, ...] = (
     remote_database,
     embedded_database,
     database_on_loop,
+    database_in_worker,
     # The loop, then the CPU, then whose share of it.
     blocking_call,
     cpu,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pinchpoint.measures import PoolFigures, ServerFigures, Step
+from pinchpoint.measures import PoolFigures, ServerFigures, Step, WorkerFigures
 
 CPU_SATURATED = 0.9
 """Share of the allowed cores, stolen time included (DESIGN §6: running alone can read 0.72 at saturation)."""
@@ -31,6 +31,8 @@ class Machine:
     """The load generator may run on the same cores."""
     apart: bool = False
     """The load generator runs on another machine."""
+    cpus: int | None = None
+    """CPUs it may run on, whatever a quota leaves of them; None when unknown."""
 
 
 def cpu_use(step: Step, machine: Machine) -> float | None:
@@ -74,8 +76,8 @@ def running_use(server: ServerFigures, cores: float | None) -> float | None:
 
 
 def loop_threads(server: ServerFigures) -> int:
-    """Event loops seen; at least 1."""
-    return max(1, len(server.per_worker))
+    """Return how many workers there were on average, one loop or interpreter each; at least 1."""
+    return max(1, len(server.per_worker) if server.workers is None else round(server.workers))
 
 
 def loop_use(server: ServerFigures) -> float | None:
@@ -97,6 +99,18 @@ def loop_running(server: ServerFigures) -> float | None:
 
 ONE_GIL = (0.85, 1.15)
 """Cores per worker that one GIL hands out. Below, threads wait for something else; above, native code runs, too."""
+
+
+def busiest_loop(server: ServerFigures) -> WorkerFigures | None:
+    """Return the worker whose event loop is busiest; what it does says more of a full loop than the mean of all."""
+    known = [worker for worker in server.per_worker if worker.loop_busy is not None]
+    return max(known, key=lambda worker: worker.loop_busy or 0.0, default=None)
+
+
+def one_interpreter_full(server: ServerFigures) -> bool:
+    """Return True when a worker without an event loop runs as much as one interpreter lock hands out."""
+    running = max((worker.cpu_cores or 0.0 for worker in server.per_worker), default=0.0)
+    return server.has_loop is False and running >= ONE_GIL[0]
 
 
 def worker_full(server: ServerFigures) -> bool:

@@ -2,18 +2,18 @@
 
 import statistics
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pinchpoint.backlog import Backlog, backlog
-from pinchpoint.clientstats import client_figures
+from pinchpoint.clientstats import ClientWindow, client_figures
 from pinchpoint.diagnosis import stage_steps
 from pinchpoint.diagnosis.windows import Samples, server_figures
 from pinchpoint.goals import Limits, limits_of, outcome, three_goals, trial
-from pinchpoint.measures import ClientFigures, Model, Phase, Step
+from pinchpoint.measures import ClientFigures, Model, Phase, ServerFigures, Step
 from pinchpoint.recording import Recording
-from pinchpoint.rows import DigestRow
+from pinchpoint.rows import DigestRow, EventRow
 from pinchpoint.statistics import is_steady
 
 CAPACITY_PHASES = frozenset({"baseline", "ramp", "search"})
@@ -53,43 +53,57 @@ def build_steps(recording: Recording, samples: Samples) -> list[Step]:
     digests = sorted(recording.digests, key=lambda row: row["t0_s"])
     starts = [row["t0_s"] for row in digests]
     deaths = [event["t_s"] for event in recording.events if event.get("kind") == "worker-exit" and "t_s" in event]
-    found = []
     limits = limits_of(recording.settings.get("slo") or {})
-    for event in recording.events:
-        data = event.get("data") or {}
-        if event.get("kind") != "step" or not {"t_start_s", "t_end_s", "phase", "index"} <= data.keys():
-            continue
+    found = []
+    for data in _ended(recording.events):
         t0_s, t1_s = data["t_start_s"] + data.get("settle_s", 0.0), data["t_end_s"]
         rows = digests[bisect_left(starts, t0_s - 2 * DIGEST_S) : bisect_left(starts, t1_s)]
         died = sum(1 for t_s in deaths if data["t_start_s"] <= t_s <= t1_s)
-        client = client_figures(rows, t0_s, t1_s)
-        whole = segment_rows(digests, starts, data)
-        queue = backlog(whole) if data.get("users") is None else None
-        found.append(
-            Step(
-                index=data["index"],
-                phase=cast("Phase", data["phase"]),
-                model=cast("Model", data.get("model", "rate")),
-                t_start_s=data["t_start_s"],
-                t_end_s=t1_s,
-                settle_s=data.get("settle_s", 0.0),
-                offered_rps=data.get("offered_rps"),
-                users=data.get("users"),
-                started_rps=client.started_rps,
-                goodput_rps=client.goodput_rps,
-                error_rate=client.error_rate,
-                latency_ms=client.latency,
-                client=client.figures if queue is None else _with_backlog(client.figures, whole, queue, limits),
-                server=server_figures(samples, rows, t0_s, t1_s, died),
-                passed=bool(data.get("passed", False)),
-                breaches=list(data.get("breaches") or []),
-                steady=is_steady([_per_s(row) for row in rows if _spans_a_second(row) and row["process"] == 0]),
-                disturbed=queue.disturbed if queue is not None else False,
-                weight=_weight(data, whole, limits),
-            )
-        )
+        client, server = client_figures(rows, t0_s, t1_s), server_figures(samples, rows, t0_s, t1_s, died)
+        found.append(_step(data, rows, segment_rows(digests, starts, data), client, server, limits))
     found.sort(key=lambda step: step.t_start_s)
     return _in_requests(found)
+
+
+def _ended(events: Sequence[EventRow]) -> Iterator[dict[str, Any]]:
+    """Yield what was recorded of every step at its end."""
+    for event in events:
+        data = event.get("data") or {}
+        if event.get("kind") == "step" and {"t_start_s", "t_end_s", "phase", "index"} <= data.keys():
+            yield data
+
+
+def _step(
+    data: dict[str, Any],
+    rows: Sequence[DigestRow],
+    whole: Sequence[DigestRow],
+    client: ClientWindow,
+    server: ServerFigures,
+    limits: Limits,
+) -> Step:
+    """Put a step together from what its end recorded, and from its window's `rows` and its `whole` segment's."""
+    queue = backlog(whole) if data.get("users") is None else None
+    return Step(
+        index=data["index"],
+        phase=cast("Phase", data["phase"]),
+        model=cast("Model", data.get("model", "rate")),
+        t_start_s=data["t_start_s"],
+        t_end_s=data["t_end_s"],
+        settle_s=data.get("settle_s", 0.0),
+        offered_rps=data.get("offered_rps"),
+        users=data.get("users"),
+        started_rps=client.started_rps,
+        goodput_rps=client.goodput_rps,
+        error_rate=client.error_rate,
+        latency_ms=client.latency,
+        client=client.figures if queue is None else _with_backlog(client.figures, whole, queue, limits),
+        server=server,
+        passed=bool(data.get("passed", False)),
+        breaches=list(data.get("breaches") or []),
+        steady=is_steady([_per_s(row) for row in rows if _spans_a_second(row) and row["process"] == 0]),
+        disturbed=queue.disturbed if queue is not None else False,
+        weight=_weight(data, whole, limits),
+    )
 
 
 def segment_rows(digests: Sequence[DigestRow], starts: Sequence[float], data: dict[str, Any]) -> list[DigestRow]:
@@ -274,7 +288,10 @@ def low_steps(sorted_out: Ladder) -> list[Step]:
     if sorted_out.limit is None:
         return []
     bound = LOW_LOAD_SHARE * load_of(sorted_out.limit)
-    calm = [step for step in sorted_out.passed if load_of(step) <= bound and enough(step)]
+    light = [step for step in sorted_out.passed if load_of(step) <= bound]
+    calm = [step for step in light if enough(step)]
+    if not calm and sum(step.client.ok + step.client.failed for step in light) >= MIN_LOW_REQUESTS:
+        return light  # a slow app: several short looks together are enough
     return calm or ([sorted_out.low] if sorted_out.low is not None else [])
 
 

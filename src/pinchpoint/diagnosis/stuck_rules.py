@@ -19,6 +19,9 @@ STOPPED = 0.2
 WORKING = 0.2
 """Calls in progress over the connections that are out, from which their holders do what they hold them for."""
 
+CALLING = 0.5
+"""Calls to services, or threads at a socket, over the connections that are out: from here on they wait for those."""
+
 IDLE_CPU = 0.5
 """Share of its cores that an app in a deadlock stays under; what still runs answers health checks."""
 
@@ -45,7 +48,7 @@ def _deadlock(facts: Facts, step: Step) -> Candidate | None:
     if threads is None or share is None or share >= STOPPED or (use is not None and use >= IDLE_CPU):
         return None
     pool = narrowest(server, "db")[1]
-    if pool is not None and pool_full(pool) and _idle_holders(server, pool):
+    if pool is not None and pool_full(pool) and _idle_holders(server, pool) and not _calling(server, pool):
         found = _evidence(server, threads, pool, share, step)
         summary = (
             f"The threadpool and the connection pool wait for each other: all {threads.size:g} threads and all "
@@ -69,6 +72,13 @@ def _deadlock(facts: Facts, step: Step) -> Candidate | None:
 def _idle_holders(server: ServerFigures, pool: PoolFigures) -> bool:
     """Return True when hardly a connection that is out does anything; not counted is not idle."""
     return server.db_active is not None and server.db_active < WORKING * (pool.busy or 0.0)
+
+
+def _calling(server: ServerFigures, pool: PoolFigures) -> bool:
+    """Return True when as many other calls are in progress as connections are out: their holders wait for a service."""
+    calls = sum(call.active or 0.0 for call in server.calls if not call.name.startswith("db "))
+    at_sockets = server.threads_in.get("socket", 0.0)
+    return max(calls, at_sockets) >= CALLING * (pool.busy or 0.0)
 
 
 def _candidate(summary: str, found: list[Evidence], share: float, server: ServerFigures, facts: Facts) -> Candidate:

@@ -8,7 +8,8 @@ all the time they hold it: then both are the same thing seen twice.
 
 from pinchpoint.diagnosis.facts import Candidate, Facts
 from pinchpoint.diagnosis.readings import evidence, hold_of, per_request_ms, uses_of
-from pinchpoint.diagnosis.saturation import LOOP_SATURATED, loop_threads, narrowest, pool_full, same_pool
+from pinchpoint.diagnosis.saturation import LOOP_SATURATED, narrowest, pool_full, same_pool
+from pinchpoint.diagnosis.time_shares import blocked_loops
 from pinchpoint.measures import ServerFigures, Step
 from pinchpoint.records import Evidence, Resource
 
@@ -42,7 +43,7 @@ def _binds_too(facts: Facts, candidate: Candidate, row: Resource, ceiling: float
     full = LOOP_SATURATED if row.resource == "loop" else FULL
     if row.resource == candidate.resource or row.ceiling_rps is None or (row.utilisation or 0.0) < full:
         return False
-    if {row.resource, candidate.resource} <= COMPUTES or row.resource not in {*KEY_OF_ROW, *COMPUTES}:
+    if {row.resource, candidate.resource} <= {*COMPUTES, "gil"} or row.resource not in {*KEY_OF_ROW, *COMPUTES}:
         return False
     low, high = row.ceiling_ci_rps or (row.ceiling_rps, row.ceiling_rps)
     near = row.ceiling_rps <= TIE * ceiling or low <= ceiling <= high
@@ -86,8 +87,7 @@ def _spent_ms(server: ServerFigures, candidate: Candidate) -> float | None:
     if candidate.class_ == "cpu":
         return per_request_ms(server.cpu_cores, server)
     if candidate.class_ == "blocking":
-        stuck = server.loop_blocked
-        return None if stuck is None else per_request_ms(stuck * loop_threads(server), server)
+        return per_request_ms(blocked_loops(server), server)
     if candidate.cause == "downstream":
         return server.http_ms_per_request
     return server.db_ms_per_request

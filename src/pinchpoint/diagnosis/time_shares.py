@@ -99,7 +99,7 @@ def _parts(step: Step) -> dict[str, float]:
 def _inside(server: ServerFigures) -> dict[str, float]:
     parts: dict[str, float | None] = {
         COMPUTE: _per_request(server.cpu_cores if server.has_loop is False else server.loop_cpu_cores, server),
-        BLOCKED: _per_request(_times(server.loop_blocked, loop_threads(server)), server),
+        BLOCKED: _per_request(blocked_loops(server), server),
         POOL_WAIT: _pool_ms(server.pools.get("db"), "wait"),
         TOKENS: _pool_ms(server.pools.get("threadpool"), "wait"),
         THREAD_WAIT: _pool_ms(server.pools.get("executor"), "wait"),
@@ -114,8 +114,12 @@ def _inside(server: ServerFigures) -> dict[str, float]:
     return {part: ms for part, ms in parts.items() if ms is not None}
 
 
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
+def blocked_loops(server: ServerFigures) -> float | None:
+    """Return how many event loops stand still on average; of the busiest alone where the others were not told apart."""
+    each = [worker.loop_blocked for worker in server.per_worker if worker.loop_blocked is not None]
+    if each:
+        return sum(each)
+    return None if server.loop_blocked is None else server.loop_blocked * loop_threads(server)
 
 
 def _per_request(cores: float | None, server: ServerFigures) -> float | None:

@@ -13,11 +13,11 @@ from pinchpoint.measures import PoolFigures, ServerFigures, Step
 
 def spread(steps: Sequence[Step]) -> list[Step]:
     """Return the steps with the imbalance noted in every pool and gate of those that have several workers."""
-    return [replace(step, server=_noted(step.server)) for step in steps]
+    return [replace(step, server=_noted(step)) for step in steps]
 
 
-def _noted(server: ServerFigures) -> ServerFigures:
-    factor = imbalance(server)
+def _noted(step: Step) -> ServerFigures:
+    server, factor = step.server, imbalance(step)
     if factor <= 1.0:
         return server
 

@@ -57,12 +57,30 @@ def validity(
     """Judge the recording's capacity steps; `explained`: a rule of the verdict says what binds where the app broke."""
     limit, sustained = sorted_out.limit, sorted_out.sustained
     if limit is None:
-        gate = Gate("steps", "fail", 0.0, 1.0, "steps", "no load step was finished, so nothing was measured")
-        silence = resources.silence_gate(around)
-        return Validity("invalid", [gate, *([silence] if silence is not None else [])])
+        return _nothing_measured(around)
     exonerated = bool(sorted_out.failed) and (explained or server_is_at_its_limit(limit, machine, slo_errors))
     judged = Judged([sustained] if sustained is not None else [], limit, exonerated)
     gates: list[Gate | None] = [
+        *_generator_gates(judged, slo_p95_ms, around),
+        *_means_gates(judged, around),
+        *_server_gates(judged, around),
+        _steady(sorted_out),
+    ]
+    told = [gate for gate in gates if gate is not None]
+    statuses = {gate.status for gate in told}
+    status = "invalid" if "fail" in statuses else "suspect" if "warn" in statuses else "valid"
+    return Validity(status, told)  # type: ignore[arg-type]
+
+
+def _nothing_measured(around: Surroundings) -> Validity:
+    gate = Gate("steps", "fail", 0.0, 1.0, "steps", "no load step was finished, so nothing was measured")
+    silence = resources.silence_gate(around)
+    return Validity("invalid", [gate, *([silence] if silence is not None else [])])
+
+
+def _generator_gates(judged: Judged, slo_p95_ms: float | None, around: Surroundings) -> list[Gate | None]:
+    """Ask whether the load processes kept up."""
+    return [
         resources.silence_gate(around),
         generator.cpu_gate(judged),
         generator.loop_gate(judged),
@@ -71,22 +89,29 @@ def validity(
         generator.lag_gate(judged, slo_p95_ms),
         generator.started_gate(judged, around.max_users),
         generator.user_cap_gate(judged, around.max_users),
+    ]
+
+
+def _means_gates(judged: Judged, around: Surroundings) -> list[Gate | None]:
+    """Ask whether the load processes had what they need: descriptors, ports, cores, and enough of themselves."""
+    return [
         resources.descriptors_gate(judged),
         resources.ports_gate(judged, around),
         resources.calibration_gate(judged, around),
         resources.cores_gate(around),
         resources.lost_workers_gate(around),
+    ]
+
+
+def _server_gates(judged: Judged, around: Surroundings) -> list[Gate | None]:
+    """Ask whether the server was pressed evenly, and seen well enough."""
+    return [
         resources.lost_agent_gate(around),
         resources.imbalance_gate(judged),
         _sampling(judged.all),
-        _limit_samples(limit),
-        _probe(limit, around),
-        _steady(sorted_out),
+        _limit_samples(judged.limit),
+        _probe(judged.limit, around),
     ]
-    told = [gate for gate in gates if gate is not None]
-    statuses = {gate.status for gate in told}
-    status = "invalid" if "fail" in statuses else "suspect" if "warn" in statuses else "valid"
-    return Validity(status, told)  # type: ignore[arg-type]
 
 
 def server_is_at_its_limit(step: Step, machine: Machine, slo_errors: float | None) -> bool:

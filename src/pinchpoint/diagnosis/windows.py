@@ -21,6 +21,9 @@ TABLES_LOOK_BACK_S = 0.5
 PSS_LOOK_BACK_S = 2.0
 """PSS is read at most once a second per process, so a short window may hold no reading of one."""
 
+LASTING = 0.5
+"""Share of a window that a worker must have been there for to be looked at by itself."""
+
 MS_PER_S = 1000.0
 US_PER_S = 1e6
 
@@ -73,19 +76,33 @@ def server_figures(
     return ServerFigures(
         **_cpu(found, workers, seconds),
         **_loops(workers),
-        **_requests(workers, total),
-        **_database(workers, total),
+        **_requests(workers, total, seconds),
+        **_database(workers, total, seconds),
         **_machine(rows, found, digests, seconds),
         **_outgoing(total),
         **probe_tables(samples.between(t0_s - TABLES_LOOK_BACK_S, t1_s)),
-        pools={name: pool for name in POOLS if (pool := _pool(workers, total, name)) is not None},
+        pools={name: pool for name in POOLS if (pool := _pool(workers, total, name, seconds)) is not None},
         rss_bytes=_sum(_mean(track.rss) for track in found),
         pss_bytes=_pss(found, samples.between(t0_s - PSS_LOOK_BACK_S, t1_s)),
         workers_died=workers_died,
         samples_received=samples.received(t0_s, t1_s),
         samples_expected=max(0, round((t1_s - t0_s) / SAMPLE_INTERVAL_S)),
-        per_worker=[_worker(track) for track in workers],
+        workers=sum(track.seconds for track in workers) / seconds if workers and seconds > 0 else None,
+        per_worker=[_worker(track) for track in _lasting(workers, seconds)],
     )
+
+
+def _lasting(workers: list[Track], seconds: float) -> list[Track]:
+    """Leave out the workers that were there for less than half of the window, unless all of them come and go."""
+    return [track for track in workers if track.seconds >= LASTING * seconds] or workers
+
+
+def _mean_sum(workers: Sequence[Track], key: str, seconds: float) -> float | None:
+    """Sum a probe counter's growth per second of the window: a worker that was replaced counts for its own time."""
+    if seconds <= 0:
+        return None
+    rates = ((track.probe_rate(key), track.seconds / seconds) for track in workers)
+    return _sum(None if rate is None else rate * share for rate, share in rates)
 
 
 def _pss(found: Sequence[Track], rows: Sequence[SampleRow]) -> float | None:
@@ -135,25 +152,25 @@ def _loops(workers: Sequence[Track]) -> dict[str, Any]:
     }
 
 
-def _requests(workers: Sequence[Track], total: Total) -> dict[str, Any]:
+def _requests(workers: Sequence[Track], total: Total, seconds: float) -> dict[str, Any]:
     done = total("requests_done")
     return {
-        "inflight": _sum(track.probe_rate("inflight_s") for track in workers),
-        "requests_rps": _sum(track.probe_rate("requests_done") for track in workers),
+        "inflight": _mean_sum(workers, "inflight_s", seconds),
+        "requests_rps": _mean_sum(workers, "requests_done", seconds),
         "service_ms": _in_ms(per(total("service_s"), done)),
         "handler_cpu_ms": _in_ms(per(total("handler_cpu_s"), done)),
     }
 
 
-def _database(workers: Sequence[Track], total: Total) -> dict[str, Any]:
+def _database(workers: Sequence[Track], total: Total, seconds: float) -> dict[str, Any]:
     done = total("requests_done")
     embedded = [value for track in workers if (value := track.gauge("db_embedded")) is not None]
     return {
         "db_ms_per_request": _in_ms(per(total("db_s"), done)),
         "db_calls_per_request": per(total("db_calls"), done),
-        "db_active": _sum(track.probe_rate("db_active_s") for track in workers),
+        "db_active": _mean_sum(workers, "db_active_s", seconds),
         "db_embedded": all(value > 0 for value in embedded) if embedded else None,
-        "sqlite_busy": _sum(track.probe_rate("sqlite_busy_s") for track in workers),
+        "sqlite_busy": _mean_sum(workers, "sqlite_busy_s", seconds),
     }
 
 
@@ -192,18 +209,19 @@ POOLS = {
 }
 
 
-def _pool(workers: Sequence[Track], total: Total, name: str) -> PoolFigures | None:
+def _pool(workers: Sequence[Track], total: Total, name: str, seconds: float) -> PoolFigures | None:
     fields = POOLS[name]
     prefix = fields.prefix
-    size = _sum(track.gauge(f"{prefix}_{fields.size}") for track in workers)
-    busy = _sum(track.probe_rate(f"{prefix}_busy_s") for track in workers)
+    sizes = ((track.gauge(f"{prefix}_{fields.size}"), track.seconds / seconds) for track in workers if seconds > 0)
+    size = _sum(None if own is None else own * share for own, share in sizes)
+    busy = _mean_sum(workers, f"{prefix}_busy_s", seconds)
     taken = total(f"{prefix}_{fields.taken}")
     if size is None and busy is None:
         return None
     return PoolFigures(
         size=size,
         busy=busy,
-        waiting=_sum(track.probe_rate(f"{prefix}_waiting_s") for track in workers),
+        waiting=_mean_sum(workers, f"{prefix}_waiting_s", seconds),
         wait_ms=_in_ms(per(total(f"{prefix}_wait_s"), taken)),
         hold_ms=_in_ms(per(total(f"{prefix}_{fields.held}"), taken)),
         checkouts_per_request=per(taken, total("requests_done")),
@@ -294,23 +312,33 @@ def _worker(track: Track) -> WorkerFigures:
         rss_bytes=_mean(track.rss),
         pss_bytes=_mean(track.pss),
         inflight=track.probe_rate("inflight_s"),
+        loop_cpu_cores=track.rate("loop_cpu_s"),
+        loop_runq_cores=track.rate("loop_runq_s"),
+        loop_blocked=track.loop_blocked(),
     )
 
 
 def machine_of(settings: Mapping[str, object], rows: Sequence[SampleRow]) -> Machine:
     """Return the cores of the target, and whether `server_cpus` and `load_cpus` keep the generator off them."""
+    cpus = allowed_cpus(settings, rows)
     if rows and rows[-1].get("machine") is not None:
-        return Machine(allowed_cores(settings, rows), shared=False, apart=True)
+        return Machine(allowed_cores(settings, rows), shared=False, apart=True, cpus=cpus)
     pinned, load = settings.get("server_cpus"), settings.get("load_cpus")
     apart = isinstance(pinned, list) and isinstance(load, list) and bool(pinned and load) and not {*pinned} & {*load}
-    return Machine(allowed_cores(settings, rows), shared=not apart)
+    return Machine(allowed_cores(settings, rows), shared=not apart, cpus=cpus)
+
+
+def allowed_cpus(settings: Mapping[str, object], rows: Sequence[SampleRow]) -> int | None:
+    """Return how many CPUs the target may run on: those it is pinned to, or the host's."""
+    pinned = settings.get("server_cpus")
+    if isinstance(pinned, list) and pinned:
+        return len(pinned)
+    return (len(rows[-1]["host"]["per_cpu_busy_s"]) if rows else 0) or None
 
 
 def allowed_cores(settings: Mapping[str, object], rows: Sequence[SampleRow]) -> float | None:
     """Return the cores the target may use: its pinning (or the host's CPUs), cut by the control group's quota."""
-    pinned = settings.get("server_cpus")
-    cores = float(len(pinned)) if isinstance(pinned, list) and pinned else None
-    if cores is None and rows:
-        cores = float(len(rows[-1]["host"]["per_cpu_busy_s"])) or None
+    cpus = allowed_cpus(settings, rows)
+    cores = None if cpus is None else float(cpus)
     limits = [limit for row in rows[-1:] if row["cgroup"] and (limit := row["cgroup"]["cpu_limit_cores"]) is not None]
     return min([cores, *limits]) if cores is not None else (limits[0] if limits else None)

@@ -48,7 +48,7 @@ def style(report: Report, cell: str) -> str:
     """Return `ok`, `warn` or `fail` for a word that judges, else nothing."""
     grades = dict(zip(report["pack"]["grades"], STYLES, strict=True))
     judged = {COMPLIANCE["passed"]: "ok", COMPLIANCE["partially_passed"]: "warn", COMPLIANCE["failed"]: "fail"}
-    return {**judged, **grades}.get(cell, "")
+    return str({**judged, **grades}.get(cell, ""))
 
 
 def _parts(found: Mapping[str, Any]) -> Table:
