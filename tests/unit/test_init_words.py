@@ -143,7 +143,7 @@ def test_what_is_not_in_it_stands_at_the_top() -> None:
     """And what should be looked at."""
     docstring = ast.get_docstring(ast.parse(text_of(everything()))) or ""
 
-    assert docstring.split("\n\n", 2)[2] == textwrap.dedent(
+    assert docstring.split("\n\n", 3)[3] == textwrap.dedent(
         """
         It reads LOAD_API_KEY, LOAD_SID and LOAD_X_TOKEN from the environment and refuses to start without.
 

@@ -201,7 +201,10 @@ def test_a_process_that_is_not_ready_in_time_is_an_error(farm: Farm, tmp_path: P
     ("changes", "message"),
     [
         ({"locustfile": Path("/nowhere/locustfile.py")}, "there is no Locust file /nowhere/locustfile.py"),
-        ({"scenario": "unheard-of"}, "there is no scenario 'unheard-of'; choose one of: items"),
+        (
+            {"scenario": "unheard-of"},
+            "there is no scenario 'unheard-of'; choose one of: customers, fastapi, inventory, ",
+        ),
         ({"get_paths": ("items",)}, "--get needs a path that starts with /, not 'items'"),
         ({"processes": -1}, "cannot be split over -1 load processes"),
         ({"max_users": 1, "processes": 2}, "1 users cannot be split over 2 load processes"),

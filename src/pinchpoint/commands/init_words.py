@@ -104,7 +104,7 @@ def plain(text: str) -> str:
 
 def _docstring(plan: LoadPlan, usage: Usage) -> str:
     title = plain(f"{plan.api.title} {plan.api.version}")[:_LONGEST_TITLE].strip()
-    lines = [f'"""Load for {title}, written by `pinchpoint init`; yours to edit.', ""]
+    lines = [f'"""Load for {title}, written by `pinchpoint init`; yours to edit.', "", "Run it by one of:", ""]
     lines += [f"{INDENT}pinchpoint run -f {usage.name} {plain(usage.target)}".rstrip()]
     lines += [f"{INDENT}locust -f {usage.name} --host {usage.host}"]
     needed = [f"{_PREFIX}{one.name}" for one in plan.variables if one.must and not one.default]
