@@ -38,7 +38,7 @@ def test_a_written_file_is_clean(content: dict[str, Any], user: str | None) -> N
 def test_the_first_lines_say_how_to_run_it() -> None:
     """And nothing else where nothing was left out."""
     assert text_of(shop()).startswith(
-        '"""Load for Shop 1, written by `pinchpoint init`; yours to edit.\n\n'
+        '"""Load for Shop 1, written by `pinchpoint init`; yours to edit.\n\nRun it by one of:\n\n'
         "    pinchpoint run -f locustfile.py shop:app\n"
         "    locust -f locustfile.py --host http://127.0.0.1:8000\n"
         '"""\n\n# ruff: noqa: ANN401, S311\n\nimport random\nimport re\nimport string\n'
