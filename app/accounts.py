@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from .database import engine_of, now, users
+from .database import NO_NUL, engine_of, now, users
 from .settings import Settings
 
 ALGORITHM = "HS256"
@@ -25,7 +25,6 @@ _NOBODY = _PASSWORDS.hash("nobody's password")
 _BY_NAME = select(users.c.username, users.c.password_hash, users.c.created_at).where(
     users.c.username == bindparam("name")
 )
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL stores no NUL in a text
 _bearer = HTTPBearer(auto_error=False)
 
 router = APIRouter(tags=["accounts"])

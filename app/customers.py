@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Column, Integer, String, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from .database import UtcDateTime, engine_of, metadata, now
-from .items import ID_MAX
+from .database import ID_MAX, NO_NUL, UtcDateTime, engine_of, metadata, now
 
 NAME_MAX, PHONE_MAX = 200, 40
 EMAIL_MAX = 254  # RFC 5321 §4.5.3.1.3: 256 octets with the brackets around it
@@ -38,8 +37,7 @@ _CHANGE = update(customers).where(customers.c.id == bindparam("customer_id")).re
 _DELETE = delete(customers).where(customers.c.id == bindparam("customer_id"))
 
 CustomerId = Annotated[int, Path(ge=1, le=ID_MAX)]
-# PostgreSQL stores no NUL in text.
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=NO_NUL)]
 # ASCII only, so that lower case is as long.
 Email = Annotated[
     str,

@@ -34,6 +34,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 if TYPE_CHECKING:
     from fastapi import Request
 
+ID_MAX = 2**31 - 1
+"""The Integer column of PostgreSQL."""
+NO_NUL = r"^[^\x00]*$"
+"""For texts that go into the database or are looked for there: PostgreSQL knows no NUL."""
 SEED_ITEMS = 10_000
 SEED_USER = "test_user"
 SEED_PASSWORD = "password"  # noqa: S105 - the public login of the load packs

@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Float, Integer, bindparam, case, func, insert, select, type_coerce, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from .database import engine_of, now
+from .database import ID_MAX, NO_NUL, engine_of, now
 from .inventory_orders import router
 from .inventory_tables import (
     CANCELLED,
     NAME_MAX,
-    NO_NUL,
     PAID,
     PENDING,
     SHIPPED,
@@ -27,7 +26,6 @@ from .inventory_tables import (
     transaction,
     writing,
 )
-from .items import ID_MAX
 
 # One router for both files: routes of a router inside a router take longer to find.
 __all__ = ["router"]

@@ -14,11 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import BigInteger, Integer, Update, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .database import engine_of, now
+from .database import ID_MAX, NO_NUL, engine_of, now
 from .inventory_tables import (
     CANCELLED,
     NAME_MAX,
-    NO_NUL,
     PAID,
     PENDING,
     SHIPPED,
@@ -28,7 +27,6 @@ from .inventory_tables import (
     transaction,
     writing,
 )
-from .items import ID_MAX
 
 if TYPE_CHECKING:
     from .faults import Active

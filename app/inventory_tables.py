@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fastapi import Request
 
 NAME_MAX, TEXT_MAX = 200, 2000
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL in a text
 PENDING, PAID, SHIPPED, CANCELLED = "pending", "paid", "shipped", "cancelled"
 
 # No CHECK (stock >= 0) on purpose: the rule is kept by the statement that takes stock, and whether it was is what the

@@ -10,12 +10,11 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from .database import engine_of, items, now
+from .database import ID_MAX, NO_NUL, engine_of, items, now
 
 if TYPE_CHECKING:
     from .faults import Active
 
-ID_MAX = 2**31 - 1  # the Integer column of PostgreSQL
 
 _COLUMNS = (items.c.id, items.c.name, items.c.description, items.c.price, items.c.created_at)
 # Built once: the compiled form is then found by identity instead of by walking the statement each time.
@@ -34,8 +33,8 @@ router = APIRouter(tags=["items"])
 class ItemIn(BaseModel):
     """What a client sends."""
 
-    name: str = Field(min_length=1, max_length=200)
-    description: str = Field(default="", max_length=2000)
+    name: str = Field(min_length=1, max_length=200, pattern=NO_NUL)
+    description: str = Field(default="", max_length=2000, pattern=NO_NUL)
     price: float = Field(ge=0, allow_inf_nan=False)
 
 
@@ -77,7 +76,7 @@ async def list_items(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     offset: Annotated[int, Query(ge=0, le=ID_MAX)] = 0,
-    q: Annotated[str | None, Query(max_length=100)] = None,
+    q: Annotated[str | None, Query(max_length=100, pattern=NO_NUL)] = None,
 ) -> list[ItemOut]:
     """Return a page in the order of ids, of all items or of those whose name contains `q` (letter case ignored)."""
     parameters: dict[str, Any] = {"row_limit": limit, "row_offset": offset}

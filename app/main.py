@@ -7,7 +7,9 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 from .accounts import hash_password
 from .accounts import router as accounts_router
@@ -42,6 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="pinchpoint reference app", lifespan=lifespan, redirect_slashes=False)
     faults = activate(settings.fault, settings.fault_severity)
     pool = faults.pool
+    app.add_exception_handler(RequestValidationError, refused)
     app.state.settings = settings
     app.state.faults = faults
     app.state.on_serving = lambda: None
@@ -61,6 +64,16 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.metrics:
         add_metrics(app)
     return app
+
+
+async def refused(_: Request, error: Exception) -> JSONResponse:
+    """Say what is wrong with a request, without repeating it.
+
+    Not all that can be sent (NaN, half a character) can be answered: FastAPI's own handler makes that a 500.
+    """
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    told = [{key: one[key] for key in ("type", "loc", "msg")} for one in problems]
+    return JSONResponse({"detail": told}, status_code=422)
 
 
 async def root() -> dict[str, str]:

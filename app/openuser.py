@@ -13,10 +13,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from .accounts import NO_NUL, UNAUTHENTICATED, Refusal, SignedIn, not_authenticated
+from .accounts import UNAUTHENTICATED, Refusal, SignedIn, not_authenticated
 from .cache import Cache, uncounted
-from .database import UtcDateTime, engine_of, metadata, now, users
-from .items import ID_MAX
+from .database import ID_MAX, NO_NUL, UtcDateTime, engine_of, metadata, now, users
 
 PAGE_MAX = 100
 STAMPS_FILE = "agents.stamps"

@@ -15,11 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Table, bindparam, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from .database import UtcDateTime, engine_of, metadata, now
-from .items import ID_MAX
+from .database import ID_MAX, NO_NUL, UtcDateTime, engine_of, metadata, now
 
 USER_ID_MAX = 2**63 - 1  # int64, as in Swagger's petstore
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL stores no NUL in a text
 
 pets = Table(
     "petstore_pets",
