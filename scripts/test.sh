@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything CI checks, from a fresh clone: install, lint, types, tests. Unit tests run on the built wheel, which is what
 # users install; those that look at the checkout itself run here.
+#   --all            also the tests that take most of a minute each (marked `long`)
 #   --with-servers   install PostgreSQL, Prometheus and Chromium with apt if they are missing (also when CI=true)
 #   other arguments  go to pytest
 set -euo pipefail
@@ -86,10 +87,14 @@ await_wheel() {
 }
 
 servers=${CI:-false}
-if [[ ${1:-} == --with-servers ]]; then
-    servers=true
+all=false
+while [[ ${1:-} == --with-servers || ${1:-} == --all ]]; do
+    case $1 in
+        --with-servers) servers=true ;;
+        --all) all=true ;;
+    esac
     shift
-fi
+done
 if [[ $servers == true ]]; then
     install_servers
 fi
@@ -112,7 +117,9 @@ else
     group "integration and end-to-end tests, unit tests of the checkout itself" -n 4 --dist worksteal \
         -m "not alone and not paced and (sources or not unit)" tests/e2e tests/integration "${sources[@]}"
     await_wheel
-    group "tests of runs that last" -n 2 --dist worksteal -m paced tests/e2e tests/integration
+    lasting=paced
+    [[ $all == true ]] || lasting="paced and not long"
+    group "tests of runs that last" -n 2 --dist worksteal -m "$lasting" tests/e2e tests/integration
     # These look at clocks: nothing else may run.
     group "tests that need the machine to themselves" -m alone tests/integration tests/e2e
     [[ $failed == 0 ]] || again_alone

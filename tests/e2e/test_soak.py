@@ -43,6 +43,7 @@ def test_a_leak_is_found_with_its_size(tmp_path: Path) -> None:
     assert "Memory leaks" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_a_healthy_app_has_no_leak(tmp_path: Path) -> None:
     """The same load on the app as it is: caches and arenas fill, and that is all."""
     _, report = soak(tmp_path / "run")

@@ -11,6 +11,8 @@ import pytest
 SUPPORT = Path(__file__).parents[1] / "support"
 DEADLINE_S = 100.0
 pytestmark = pytest.mark.paced
+PAIRS = [pytest.param("scaling_apps:per_worker", 2, marks=pytest.mark.long), ("scaling_apps:shared", 1)]
+"""An app, and the number of workers to recommend."""
 
 
 def swept(folder: Path, app: str, *words: str) -> tuple[int, dict[str, Any], str]:
@@ -27,7 +29,7 @@ def swept(folder: Path, app: str, *words: str) -> tuple[int, dict[str, Any], str
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("app", "expected"), [("scaling_apps:per_worker", 2), ("scaling_apps:shared", 1)])
+@pytest.mark.parametrize(("app", "expected"), PAIRS)
 def test_the_right_worker_count_is_recommended(tmp_path: Path, app: str, expected: int) -> None:
     """120/s for each worker against 100/s for all of them; neither needs CPU, so the machine decides nothing."""
     code, sweep, said = swept(tmp_path, app, "--workers", "1,2", "--budget", "28s")

@@ -59,7 +59,9 @@ def test_a_generator_whose_quota_is_cut_is_the_limit(tmp_path: Path) -> None:
     assert (code, report["verdict"]["class"]) == (3, "generator"), report["verdict"]["summary"]
 
 
-@pytest.mark.parametrize("work", [BURN, BLOCK], ids=["burns", "blocks"])
+@pytest.mark.parametrize(
+    "work", [pytest.param(BURN, id="burns", marks=pytest.mark.long), pytest.param(BLOCK, id="blocks")]
+)
 def test_a_slow_locust_file_is_the_limit(tmp_path: Path, work: str) -> None:
     """Whether its tasks compute or sleep behind gevent's back."""
     file = tmp_path / "slow.py"

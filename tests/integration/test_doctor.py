@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 LIMIT_S = 5.0
 
 
@@ -15,6 +17,7 @@ def doctor(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.alone
 def test_it_says_in_five_seconds_what_it_found_about_a_process() -> None:
     """Every check has an answer and no other takes it down; asked about this very process, which has no probe."""
     began = time.monotonic()

@@ -16,6 +16,7 @@ import pytest
 
 from support.servers import DEADLINE_S, SUPPORT, Server, serving
 
+pytestmark = pytest.mark.alone
 HOLD_S = 0.05
 CALLS = 8
 Rows = dict[str, dict[str, float]]
