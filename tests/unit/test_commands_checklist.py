@@ -80,12 +80,12 @@ class Made:
 @pytest.mark.parametrize(
     ("budget_s", "known", "search_s", "light_s", "peak_s"),
     [
-        (300.0, False, 84.0, 16.0, 24.0),
-        (300.0, True, 0.0, 16.0, 24.0),
-        (100.0, True, 0.0, 6.0, 7.0),
+        (300.0, False, 84.0, 21.0, 21.0),
+        (300.0, True, 0.0, 33.0, 33.0),
+        (100.0, True, 0.0, 7.0, 7.0),
         (70.0, False, 25.0, 6.0, 7.0),
         (45.0, True, 0.0, 6.0, 7.0),
-        (7200.0, False, 120.0, 60.0, 90.0),
+        (7200.0, False, 120.0, 80.0, 80.0),
     ],
 )
 def test_the_budget_is_split_and_the_soak_gets_what_is_left(
@@ -141,7 +141,7 @@ def test_three_runs_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (search.stages, search.soak) == (None, None)
     assert search.budget_s == pytest.approx(84.0)
     assert load.stages is not None
-    assert load.stages.seconds == 64.0
+    assert load.stages.seconds == 63.0
     assert load.stages.peak == pytest.approx(1.5 * peak)
     assert soak.soak is not None
     assert soak.soak.seconds == 300.0 - 84.0 - 84.0 - 25.0
@@ -178,7 +178,7 @@ def test_a_peak_that_is_given_needs_no_search(tmp_path: Path, monkeypatch: pytes
     result, (load, soak), said = Made(monkeypatch)(tmp_path, 40.0)
 
     assert (load.calibrate, soak.calibrate) == (True, False)
-    assert soak.soak == SoakAsk(300.0 - 84.0 - 25.0, 40.0)
+    assert soak.soak == SoakAsk(300.0 - 119.0 - 25.0, 40.0)
     assert (result.checklist["peak_rps"], result.checklist["limit_rps"]) == (40.0, None)
     assert "as given with --peak" in said
 

@@ -9,14 +9,14 @@ from pinchpoint.errors import UsageError
 from pinchpoint.stress.grammar import plain, seconds_text
 
 DEFAULT_BUDGET_S = 300.0
-SEARCH_SHARE, LOAD_SHARE = 0.28, 0.28
-"""Of the budget; the soak gets the rest, which is most where the peak is known."""
+SEARCH_SHARE, LOAD_SHARE, LOAD_SHARE_ALONE = 0.28, 0.28, 0.4
+"""Of the budget: the search, the loads after it, the loads where the peak is known; the soak gets the rest."""
 
 SHORTEST_SEARCH_S, LONGEST_SEARCH_S = 25.0, 120.0
 SHORTEST_LIGHT_S, SHORTEST_PEAK_S = 6.0, 7.0
 LONGEST_LOADS_S = 240.0
-LIGHT_PART = 0.25
-"""Of the loads' time; the peak and half as much again share the rest."""
+LIGHT_PART = 1 / 3
+"""Of the loads' time: the rarest endpoint needs answers enough for a mean there, too."""
 
 SOAK_OVERHEAD_S = 20.0
 """Boot, warm-up and report of a soak."""
@@ -52,7 +52,8 @@ def split(budget_s: float, *, peak_known: bool) -> Times:
 
     """
     search_s = 0.0 if peak_known else min(LONGEST_SEARCH_S, max(SHORTEST_SEARCH_S, round(SEARCH_SHARE * budget_s)))
-    loads_s = min(LONGEST_LOADS_S, LOAD_SHARE * budget_s - LEAST_OVERHEAD_S)
+    share = LOAD_SHARE_ALONE if peak_known else LOAD_SHARE
+    loads_s = min(LONGEST_LOADS_S, share * budget_s - LEAST_OVERHEAD_S)
     light_s = float(max(SHORTEST_LIGHT_S, round(LIGHT_PART * loads_s)))
     peak_s = float(max(SHORTEST_PEAK_S, round((1 - LIGHT_PART) / 2 * loads_s)))
     found = Times(search_s, light_s, peak_s)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SECRET = re.compile(
-    r"(?:^|[_-])(?:token|otp|totp|captcha|secret|api_?key|signature|csrf|authorization)(?:$|[_-])", re.IGNORECASE
+    r"(?:^|[_-])(?:token|otp|totp|captcha|secret|api_?key|signature|csrf|authorization)"
+    r"(?:[_-](?:key|value|code|response|hash))?$",
+    re.IGNORECASE,
 )
 """Names of fields and parameters whose value nobody can make up."""
 _REFERENCE = re.compile(r"_(?:id|ids|uuid|uuids)$")
