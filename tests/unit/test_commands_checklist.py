@@ -144,7 +144,7 @@ def test_three_runs_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load.stages.seconds == 63.0
     assert load.stages.peak == pytest.approx(1.5 * peak)
     assert soak.soak is not None
-    assert soak.soak.seconds == 300.0 - 84.0 - 84.0 - 25.0
+    assert soak.soak.seconds == 300.0 - 84.0 - 83.0 - 25.0
     assert soak.soak.rate_rps == pytest.approx(peak)
     assert [config.calibrate for config in (search, load, soak)] == [True, False, False]
     assert {(config.profile, config.aftermath, config.port) for config in (search, load, soak)} == {
