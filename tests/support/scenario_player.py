@@ -94,6 +94,8 @@ def main() -> None:
     script = Script()
     server: Any = WSGIServer(("127.0.0.1", 0), script, log=None)
     server.start()
+    # Head and body go out apart: the body would wait for the client's delayed ACK of the head.
+    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     living = f"http://127.0.0.1:{server.server_port}"
     # Bound and not listening: a connection is refused at once, and nobody else takes the port.
     with socket.socket() as closed:
