@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from .accounts import Refusal
 from .database import ID_MAX, NO_NUL, engine_of, items, now
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _SEARCH = _LIST.where(items.c.name.ilike(bindparam("pattern"), escape="\\"))
 _CREATE = insert(items).returning(*_COLUMNS)
 _CHANGE = update(items).where(items.c.id == bindparam("item_id")).returning(*_COLUMNS)
 _DELETE = delete(items).where(items.c.id == bindparam("item_id"))
+
+_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such item."}}
 
 ItemId = Annotated[int, Path(ge=1, le=ID_MAX)]
 
@@ -48,7 +51,7 @@ class ItemOut(BaseModel):
     created_at: datetime
 
 
-@router.get("/items/{item_id}")
+@router.get("/items/{item_id}", responses=_MISSING)
 async def get_item(request: Request, item_id: ItemId) -> ItemOut:
     """Return one item; 404 when there is none."""
     faults: Active = request.app.state.faults
@@ -89,7 +92,7 @@ async def list_items(
     return [_found(row) for row in rows]
 
 
-@router.put("/items/{item_id}")
+@router.put("/items/{item_id}", responses=_MISSING)
 async def change_item(request: Request, item_id: ItemId, item: ItemIn) -> ItemOut:
     """Replace an item's name, description and price; 404 when there is none."""
     async with engine_of(request).connect() as connection:
@@ -98,7 +101,7 @@ async def change_item(request: Request, item_id: ItemId, item: ItemIn) -> ItemOu
     return _found(row)
 
 
-@router.delete("/items/{item_id}", status_code=204)
+@router.delete("/items/{item_id}", status_code=204, responses=_MISSING)
 async def delete_item(request: Request, item_id: ItemId) -> Response:
     """Delete an item; 404 when there is none."""
     async with engine_of(request).connect() as connection:

@@ -6,12 +6,13 @@ Run it with `gunicorn -c app/gunicorn_conf.py app.main:app` from a checkout, or 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from .accounts import hash_password
+from .accounts import Refusal, hash_password
 from .accounts import router as accounts_router
 from .boot import discard, prepare
 from .customers import router as customers_router
@@ -23,6 +24,9 @@ from .openuser import router as openuser_router
 from .petstore import router as petstore_router
 from .settings import Settings, load_settings
 from .telemetry import add_metrics
+
+UNREADABLE: dict[int | str, dict[str, Any]] = {400: {"model": Refusal, "description": "The body is not text."}}
+"""What FastAPI answers by itself, and does not document."""
 
 
 @asynccontextmanager
@@ -41,7 +45,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the app; no connection is opened before it serves."""
-    app = FastAPI(title="pinchpoint reference app", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="pinchpoint reference app", lifespan=lifespan, redirect_slashes=False, responses=UNREADABLE)
     faults = activate(settings.fault, settings.fault_severity)
     pool = faults.pool
     app.add_exception_handler(RequestValidationError, refused)

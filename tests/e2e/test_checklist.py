@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 PEAK = 40
-pytestmark = pytest.mark.timeout(200)
+pytestmark = [pytest.mark.paced, pytest.mark.timeout(200)]
 
 
 def checked(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
@@ -20,6 +20,7 @@ def checked(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.long
 def test_the_reference_app_passes_at_a_load_it_serves_easily(tmp_path: Path) -> None:
     """One statement a request, no leak, a pool that is nearly idle; it counts no caches, and that is said."""
     code, found, said = checked(tmp_path / "out", "--budget", "115s", "--peak", str(PEAK))

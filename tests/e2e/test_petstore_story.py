@@ -50,7 +50,8 @@ def parts_of(report: dict[str, Any], figure: str) -> dict[str, Any]:
     return {part["name"]: part[figure] for part in report["pack"]["parts"]}
 
 
-@pytest.mark.alone
+@pytest.mark.paced
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_clashing_ids_fail_create_user_and_unique_ones_cure_it(tmp_path: Path) -> None:
     """Create User: a quarter fails, as a conflict of ids, races beside it; without clashes all four pass."""

@@ -10,6 +10,8 @@ import pytest
 
 from pinchpoint.report.build import validate
 
+pytestmark = pytest.mark.paced
+
 
 def ran(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     """Press the reference app; return the exit code, the report, and what was said."""
@@ -24,6 +26,7 @@ def ran(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.timeout(90)
 def test_the_customers_are_judged_at_the_heaviest_load_that_held(tmp_path: Path) -> None:
     """Exit 0, a row for each of the six tasks, and the same table in the file as on the terminal."""

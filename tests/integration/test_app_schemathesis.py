@@ -1,4 +1,7 @@
-"""Every endpoint of the reference app against the app's own OpenAPI document: what schemathesis makes up is answered."""
+"""Every endpoint of the reference app against the app's own OpenAPI document, by what schemathesis makes up.
+
+For more than CI's few examples: `PINCHPOINT_SCHEMATHESIS_EXAMPLES=100 pytest tests/integration/test_app_schemathesis.py`.
+"""
 
 import http.client
 import json
@@ -21,7 +24,7 @@ CHECKS = (
     "response_headers_conformance",
 )
 EXAMPLES = os.environ.get("PINCHPOINT_SCHEMATHESIS_EXAMPLES", "10")
-"""Of each kind for each endpoint; docs/seeds.md runs a hundred."""
+"""Of each kind for each endpoint."""
 DEADLINE_S = 60.0 + 10 * float(EXAMPLES)
 
 pytestmark = pytest.mark.timeout(DEADLINE_S + 30)
@@ -59,7 +62,11 @@ def test_every_endpoint_answers_as_its_document_says(database: dict[str, str], t
 def test_what_cannot_be_answered_back_is_refused_all_the_same(tmp_path: Path) -> None:
     """NaN is no JSON and half a character no text: the refusal does not repeat them."""
     with app_served(tmp_path / "app") as port:
-        for body in ('{"name": "x", "price": NaN}', '{"name": "\\ud800", "price": -1}', '{"name": "a\\u0000", "price": 1}'):
+        for body in (
+            '{"name": "x", "price": NaN}',
+            '{"name": "\\ud800", "price": -1}',
+            '{"name": "a\\u0000", "price": 1}',
+        ):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
             connection.request("POST", "/items/", body, {"Content-Type": "application/json"})
             response = connection.getresponse()
