@@ -1,6 +1,7 @@
 """Every endpoint of the reference app against the app's own OpenAPI document, by what schemathesis makes up.
 
-For more than CI's few examples: `PINCHPOINT_SCHEMATHESIS_EXAMPLES=100 pytest tests/integration/test_app_schemathesis.py`.
+For more than CI's few examples:
+`PINCHPOINT_SCHEMATHESIS_EXAMPLES=100 pytest tests/integration/test_app_schemathesis.py`.
 """
 
 import http.client
