@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.app_server import app_served, client_of
+from support.app_server import UVICORN, app_served, client_of
 from support.postgres import skip_reason, temporary_postgres
 
 CHECKS = (
@@ -45,7 +45,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 def test_every_endpoint_answers_as_its_document_says(database: dict[str, str], tmp_path: Path) -> None:
     """No 5xx; statuses, types and bodies as documented; whatever is sent, valid or not, with a token and without."""
-    with app_served(tmp_path / "app", **database) as port, client_of(port) as api:
+    with app_served(tmp_path / "app", UVICORN, **database) as port, client_of(port) as api:
         token = api.ask_json("POST", "/login", {"username": "test_user", "password": "password"})["access_token"]
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json"]
         options = ["--checks", ",".join(CHECKS), "--max-examples", EXAMPLES, "--generation-database", "none"]
