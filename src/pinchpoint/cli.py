@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
         words, command = words[:cut], words[cut + 1 :]
     try:
         defaults = settings(Path.cwd()) if words and words[0] in SHARING else {}
-        by_command = {**dict.fromkeys(SHARING, defaults), "sweep": _without(defaults, "workers")}
+        # A sweep varies the workers; a checklist is several runs, and the budget is that of one.
+        own = {"sweep": _without(defaults, "workers"), "checklist": _without(defaults, "budget")}
+        by_command = {**dict.fromkeys(SHARING, defaults), **own}
         app(args=words, obj=tuple(command), default_map=by_command)
     except PinchpointError as error:
         talk.print(f"pinchpoint: {error}", style="red", markup=False, highlight=False, soft_wrap=True)

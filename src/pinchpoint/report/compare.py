@@ -71,6 +71,8 @@ def _print_table(one: Table, console: Console) -> None:
     console.print()
     console.print(Text(one.title, "bold"), highlight=False)
     console.print(Padding(grid, INDENT), highlight=False)
+    if one.note:
+        console.print(Padding(Text(one.note, "dim"), INDENT), highlight=False)
 
 
 def compare_markdown(found: Comparison) -> str:
