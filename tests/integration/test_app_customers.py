@@ -12,6 +12,8 @@ import pytest
 from pinchpoint.app.settings import load_settings
 from support.postgres import skip_reason, temporary_postgres
 
+UNREADABLE = "400"
+"""What the app documents for every operation: a body that is no text."""
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 UNKNOWN = {"detail": "Customer not found"}
 TAKEN = {"detail": "E-mail address already taken"}
@@ -268,7 +270,7 @@ def test_every_status_is_in_the_api_document(api: Api) -> None:
     """So that clients, and fuzzers, know what to expect."""
     paths = api.ask("GET", "/openapi.json").json()["paths"]
     found = {
-        f"{method.upper()} {path}": sorted(operation["responses"])
+        f"{method.upper()} {path}": sorted({*operation["responses"]} - {UNREADABLE})
         for path, operations in paths.items()
         if path.startswith("/customers")
         for method, operation in operations.items()

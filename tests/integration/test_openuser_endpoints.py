@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 PASSWORD = "correct horse"
+UNREADABLE = "400"
+"""What the app documents for every operation: a body that is no text."""
 ROUTES = [
     ("GET", "/agents"),
     ("POST", "/agents"),
@@ -317,7 +319,7 @@ def test_every_answer_is_in_the_apis_own_document(client: Client) -> None:
     paths = client.app.openapi()["paths"]
 
     documented = {
-        f"{method} {path}": sorted(operation["responses"])
+        f"{method} {path}": sorted({*operation["responses"]} - {UNREADABLE})
         for path in ("/register", "/login", "/me", "/agents", "/agents/{agent_id}", "/tasks")
         for method, operation in paths[path].items()
     }
