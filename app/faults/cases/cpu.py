@@ -1,7 +1,8 @@
 """CPU: interpreted code, serialisers, patterns, native code, the interpreter lock, and cores that are not there.
 
 Costs are CPU time in milliseconds at pace 1 (`pace.py`), on Python 3.11, measured call by call in a
-process of their own; what a request costs beside them is one over the capacity of the cured system.
+process of their own, or, for argon2 and Python in many threads, in a closed loop at three
+severities; what a request costs beside them is one over the capacity of the cured system.
 """
 
 from ..case import Case, Companion, Label
@@ -183,8 +184,8 @@ _OUTSIDE_THE_LOCK = (
         kind="single",
         labels=(_NATIVE,),
         binds=f"{_CORE}: argon2 in the threads of `def` endpoints, without the interpreter lock",
-        formula="1 / (6.6 ms * severity + 0.3 ms)",
-        ceiling_rps=CpuRate(6.6, 0.3, kind="loop"),
+        formula="1 / (5.9 ms * severity + 0.3 ms)",
+        ceiling_rps=CpuRate(5.9, 0.3, kind="loop"),
         second_rps=_alone(0.3),
         second_binds="the same core, with the framework's own work",
         target=(f"{_SERVING}.cpu_login:app",),
@@ -197,8 +198,8 @@ _OUTSIDE_THE_LOCK = (
         kind="single",
         labels=(_GIL,),
         binds="the interpreter lock: Python code in many threads of one worker that may use two cores",
-        formula="1 / (4.35 ms * severity + 0.28 ms)",
-        ceiling_rps=CpuRate(4.35, 0.28, kind="loop"),
+        formula="1 / (5.1 ms * severity + 0.28 ms)",
+        ceiling_rps=CpuRate(5.1, 0.28, kind="loop"),
         second_rps=_alone(0.28),
         second_binds="the same lock, with the framework's own work",
         target=(f"{_SERVING}.cpu_routes:app",),
