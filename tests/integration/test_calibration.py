@@ -20,7 +20,6 @@ from pinchpoint.commands.config import RunConfig
 from pinchpoint.processes import Command, start
 from pinchpoint.stress.answers import ANSWERS_VARIABLE, Answer, AnswerFile
 
-pytestmark = pytest.mark.alone
 LOGIN = Answer("POST", "/login", 200, b'{"token": "secret"}', (("content-type", "application/json"),))
 ITEM = Answer("GET", "/items/1", 200, b'{"id": 1}', (("content-type", "application/json"),))
 
@@ -98,6 +97,7 @@ def busy_share(tmp_path: Path, what: str, stop_s: float = 0.0) -> float:
         return float(child.stdout.read()) / 1.5
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("what", "stop_s", "low", "high"), [("block", 0.0, 0.9, 1.1), ("idle", 0.06, 0.4, 0.9)])
 def test_a_loop_that_cannot_go_on_is_busy(tmp_path: Path, what: str, stop_s: float, low: float, high: float) -> None:
     """Blocked in a call that gevent does not know, or stopped six tenths of the time, with hardly any CPU used."""
@@ -160,6 +160,7 @@ def calibrated(tmp_path: Path, work: str, *answers: Answer) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.alone
 def test_a_locust_file_that_logs_in_is_calibrated(tmp_path: Path) -> None:
     """With the answers of the warm-up given again, as fast as the generator can."""
     data = calibrated(tmp_path, "pass", LOGIN, ITEM)
@@ -169,6 +170,7 @@ def test_a_locust_file_that_logs_in_is_calibrated(tmp_path: Path) -> None:
     assert data["processes"] == 1
 
 
+@pytest.mark.alone
 def test_a_slow_locust_file_has_a_low_figure(tmp_path: Path) -> None:
     """10 ms of CPU per task are 100 tasks a second at most."""
     work = "import time; end = time.thread_time() + 0.01\n        while time.thread_time() < end: pass"

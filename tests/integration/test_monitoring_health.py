@@ -22,8 +22,6 @@ from pinchpoint.monitoring.listeners import find_listener
 from pinchpoint.monitoring.pages import PageReader
 from pinchpoint.monitoring.sampler import Sampler
 
-pytestmark = pytest.mark.alone
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -123,6 +121,7 @@ def _await_answer(port: int) -> None:
     pytest.fail("the server does not answer")
 
 
+@pytest.mark.alone
 def test_a_loop_that_sleeps_five_seconds_does_not_blind_the_collector(tmp_path: Path) -> None:
     """Nothing inside the app would answer: its pages and /metrics hang. The thread is seen asleep, in flight is one."""
     with watching(tmp_path) as watched:
@@ -143,6 +142,7 @@ def test_a_loop_that_sleeps_five_seconds_does_not_blind_the_collector(tmp_path: 
     assert states[1][0]["sleep"] - states[0][0].get("sleep", 0) >= 0.8 * 20 * BLOCK_S
 
 
+@pytest.mark.alone
 def test_a_stopped_worker_is_sampled_on_and_its_page_grows_old(tmp_path: Path) -> None:
     """The age says that the figures are old; the other threads' calls are not taken for work."""
     with watching(tmp_path) as watched:

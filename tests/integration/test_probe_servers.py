@@ -13,8 +13,6 @@ import pytest
 from pinchpoint.monitoring.pages import Page
 from support import servers
 
-pytestmark = pytest.mark.alone
-
 HOLD_S = 0.05
 UVICORN = ("-m", "uvicorn", "probe_app:app", "--log-level", "warning", "--port", "{port}")
 GUNICORN = ("-m", "gunicorn", "probe_app:app", "--bind", "127.0.0.1:{port}", "--log-level", "warning")
@@ -74,6 +72,7 @@ def _grown(before: Page, after: Page) -> Callable[[str], float]:
     return lambda name: after.fields[name] - before.fields[name]
 
 
+@pytest.mark.alone
 def test_pool_figures_are_those_the_requests_saw(uvicorn: Server) -> None:
     """Eight requests at once on two connections held 50 ms each."""
     paths = [f"/pool?hold_s={HOLD_S}"] * 8
@@ -93,6 +92,7 @@ def test_pool_figures_are_those_the_requests_saw(uvicorn: Server) -> None:
     assert before.fields["db_embedded"] == 1
 
 
+@pytest.mark.alone
 def test_a_blocked_loop_is_seen_while_it_is_blocked(uvicorn: Server) -> None:
     """The page is fresh in the middle of it, and the busy share is the truth afterwards."""
     before = uvicorn.page(lambda fields: fields["inflight"] == 0)
@@ -114,6 +114,7 @@ def test_a_blocked_loop_is_seen_while_it_is_blocked(uvicorn: Server) -> None:
     assert grown("loop_lag_s") == pytest.approx(1, rel=0.1)
 
 
+@pytest.mark.alone
 def test_threadpool_tokens_are_counted(uvicorn: Server) -> None:
     """42 requests want one of 40 tokens: two wait."""
     uvicorn.get_all("/thread?seconds=0")

@@ -24,8 +24,6 @@ from pinchpoint.rows import DigestRow
 from pinchpoint.stress.generator import Generator, GeneratorSpec
 from pinchpoint.stress.load_worker import LocalWorker
 
-pytestmark = pytest.mark.alone
-
 SERVER = """
 import asyncio, time
 
@@ -125,6 +123,7 @@ def offer(load: Generator, model: Any, seconds: float, **level: Any) -> ClientWi
     return client_figures(rows, t0_s, time.monotonic())
 
 
+@pytest.mark.alone
 def test_arrivals_start_on_schedule_and_latency_is_sane(host: str, tmp_path: Path) -> None:
     """200/s for 3 s from two processes: within 2 % of the schedule, none unsent, milliseconds."""
     with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",), processes=2), start) as load:
@@ -144,6 +143,7 @@ def test_arrivals_start_on_schedule_and_latency_is_sane(host: str, tmp_path: Pat
     assert 0 < figures.cpu_share < 1
 
 
+@pytest.mark.alone
 def test_a_stall_shows_in_the_latency_of_all_who_arrived_during_it(host: str, tmp_path: Path) -> None:
     """The server stands for 1 s of 3: a closed client would see one slow request, the schedule sees a third of them."""
     with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",), max_users=24), start) as load:
@@ -178,6 +178,7 @@ def read_digests(folder: Path) -> list[DigestRow]:
     return rows
 
 
+@pytest.mark.alone
 def test_a_stock_locust_file_runs_unchanged_under_both_models(host: str, tmp_path: Path) -> None:
     """HttpUser, its own pauses, nested tasks and a shape of its own: one task per arrival, or its own pace."""
     spec = GeneratorSpec(host, tmp_path, locustfile=locustfile(tmp_path, STOCK))
@@ -195,6 +196,7 @@ def test_a_stock_locust_file_runs_unchanged_under_both_models(host: str, tmp_pat
     assert {entry.name for entry in closed.figures.endpoints} == {"/first", "/second"}
 
 
+@pytest.mark.alone
 def test_failures_are_named_and_timeouts_bounded(host: str, tmp_path: Path) -> None:
     """Status, timeout of either client, refused connection, verdict of the file, and a task that breaks."""
     text = """
@@ -317,6 +319,7 @@ def test_a_killed_load_process_is_a_measurement_error(host: str, tmp_path: Path)
             load.rows()
 
 
+@pytest.mark.alone
 def test_a_ramp_starts_as_many_as_its_integral(host: str, tmp_path: Path) -> None:
     """0 to 200/s in 1 s is 100 arrivals."""
     with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",)), start) as load:
@@ -325,6 +328,7 @@ def test_a_ramp_starts_as_many_as_its_integral(host: str, tmp_path: Path) -> Non
     assert (window.figures.scheduled, window.figures.ok) == (100, 100)
 
 
+@pytest.mark.alone
 def test_rows_never_span_two_levels_and_last_at_most_a_second(host: str, tmp_path: Path) -> None:
     """Rows are contiguous, change segment only at their edges, and are plain JSON."""
     with Generator(GeneratorSpec(host, tmp_path, get_paths=("/",)), start) as load:
