@@ -14,6 +14,8 @@ import pytest
 from support import servers
 from support.servers import DEADLINE_S
 
+pytestmark = pytest.mark.alone
+
 HOLD_S = 0.1
 CLIENTS = 4
 THREADS = 2
@@ -153,7 +155,6 @@ def test_every_kind_of_end_is_counted_under_its_route(tmp_path: Path, kind: str,
     assert routes["GET (no route)"]["responses_4xx"] == 1
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", CROWDED)
 def test_worker_slots_are_busy_and_waited_for(tmp_path: Path, kind: str) -> None:
     """Six clients on two threads: four wait, for all the time that the app did not hold them."""
@@ -192,7 +193,6 @@ def test_a_queue_out_of_sight_is_unavailable(tmp_path: Path, kind: str, size: fl
     assert [name for name in after if name in {"slots_waiting", "slots_waiting_s", "slots_wait_s", "queue_s"}] == []
 
 
-@pytest.mark.alone
 def test_a_kept_alive_connection_that_is_idle_holds_no_slot(tmp_path: Path) -> None:
     """Nor does its end take one."""
     with serving(tmp_path, CROWDED["gthread"], FLASK) as server:
