@@ -11,7 +11,7 @@ import typer
 from pinchpoint import __version__
 from pinchpoint.commands import measuring, other_hosts
 from pinchpoint.commands.compare import compare
-from pinchpoint.commands.init import init
+from pinchpoint.commands.init.command import init
 from pinchpoint.commands.options import settings
 from pinchpoint.commands.printing import AS_JSON, Result, leave, show_json, talk, wrote
 from pinchpoint.commands.scenarios import scenarios

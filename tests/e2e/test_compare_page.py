@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pinchpoint.commands.compare_table import compare_table
-from pinchpoint.diagnosis.compare import compare
+from pinchpoint.diagnosis.compare.comparison import compare
 from pinchpoint.report.compare_page import compare_html
 from support.compare_sides import section, side, with_capacity
 from support.sample_goals import diagnosis_with_goals

@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from pinchpoint.commands.config import RunConfig
-from pinchpoint.commands.init import init
-from pinchpoint.commands.init_source import started
+from pinchpoint.commands.init.command import init
+from pinchpoint.commands.init.source import started
 from pinchpoint.errors import TargetError
 
 APPS = Path(__file__).resolve().parent.parent / "support" / "foreign_apps"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from pinchpoint.diagnosis.checklist import Evidence, Run, checklist
-from pinchpoint.diagnosis.checklist_lines import ChecklistLine
-from pinchpoint.diagnosis.checklist_load import Limits
+from pinchpoint.diagnosis.checklist.evidence import Evidence, Run, checklist
+from pinchpoint.diagnosis.checklist.lines import ChecklistLine
+from pinchpoint.diagnosis.checklist.load import Limits
 from pinchpoint.recording import Recording
 from pinchpoint.records import Gate, Validity
 from support.digest_rows import START_S, digest, name_row

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pinchpoint.diagnosis.compare_runs import Side
+from pinchpoint.diagnosis.compare.runs import Side
 from pinchpoint.measures import Latency, ServerFigures, Step
 from pinchpoint.records import Capacity, Diagnosis, GoalFigures, Resource
 from support.sample_goals import diagnosis_with_goals

@@ -11,10 +11,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pinchpoint.commands.init_helpers import FUNCTIONS
-from pinchpoint.commands.init_plan import make_plan
-from pinchpoint.commands.init_words import Usage, written
-from pinchpoint.stress.openapi import read_api
+from pinchpoint.commands.init.helpers import FUNCTIONS
+from pinchpoint.commands.init.plan import make_plan
+from pinchpoint.commands.init.words import Usage, written
+from pinchpoint.stress.openapi.document import read_api
 
 PATTERNS = (
     r"^[a-z]+$",

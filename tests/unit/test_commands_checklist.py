@@ -10,13 +10,13 @@ from typing import Any, Self, cast
 import pytest
 from rich.console import Console
 
-from pinchpoint.commands import checklist_run
 from pinchpoint.commands.cache_watch import CacheWatch
-from pinchpoint.commands.checklist_run import ChecklistResult, addressed, run_checklist
-from pinchpoint.commands.checklist_times import Times, profile, soak_seconds, split
+from pinchpoint.commands.checklist import run as checklist_run
+from pinchpoint.commands.checklist.run import ChecklistResult, addressed, run_checklist
+from pinchpoint.commands.checklist.times import Times, profile, soak_seconds, split
 from pinchpoint.commands.config import RunConfig, SoakAsk
 from pinchpoint.commands.run import RunResult
-from pinchpoint.diagnosis.checklist import Run
+from pinchpoint.diagnosis.checklist.evidence import Run
 from pinchpoint.errors import ExitCode, TargetError, UsageError
 from pinchpoint.stress.stages import parse_stages
 from support.checklist_runs import Shop

@@ -10,10 +10,10 @@ import pytest
 import typer
 from rich.console import Console
 
-from pinchpoint.commands import init_source
 from pinchpoint.commands.config import RunConfig
-from pinchpoint.commands.init import check, init, make, read, tell, usage
-from pinchpoint.commands.init_source import Document, from_file, parsed
+from pinchpoint.commands.init import source as init_source
+from pinchpoint.commands.init.command import check, init, make, read, tell, usage
+from pinchpoint.commands.init.source import Document, from_file, parsed
 from pinchpoint.errors import TargetError, UsageError
 from support.made_load import document, operation, parameter, shop, with_login
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pinchpoint.diagnosis.checklist import Evidence, Run, checklist, held_arrivals
-from pinchpoint.diagnosis.checklist_endpoints import (
+from pinchpoint.diagnosis.checklist.endpoints import (
     AUTHENTICATION,
     CREATION,
     HEALTH,
@@ -14,8 +13,9 @@ from pinchpoint.diagnosis.checklist_endpoints import (
     requirement,
     served_methods,
 )
-from pinchpoint.diagnosis.checklist_lines import graded, worst
-from pinchpoint.diagnosis.checklist_windows import windows
+from pinchpoint.diagnosis.checklist.evidence import Evidence, Run, checklist, held_arrivals
+from pinchpoint.diagnosis.checklist.lines import graded, worst
+from pinchpoint.diagnosis.checklist.windows import windows
 from support.checklist_runs import LIMITS, Shop, lines, statuses
 from support.digest_rows import START_S, name_row
 from support.sample_run import sample_diagnosis, sample_recording

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from pinchpoint.diagnosis import diagnose
-from pinchpoint.diagnosis.checklist import Run
-from pinchpoint.diagnosis.checklist_caches import CacheLook, cache_lines, caches_in
-from pinchpoint.diagnosis.checklist_lines import ChecklistLine
+from pinchpoint.diagnosis.checklist.caches import CacheLook, cache_lines, caches_in
+from pinchpoint.diagnosis.checklist.evidence import Run
+from pinchpoint.diagnosis.checklist.lines import ChecklistLine
 from support.checklist_runs import lines
 from support.digest_rows import START_S
 from support.synthetic_soak import Steeped

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinchpoint.diagnosis.compare import capacity_rows, compare, errors, latency_row
-from pinchpoint.diagnosis.compare_levels import levels, matched
+from pinchpoint.diagnosis.compare.comparison import capacity_rows, compare, errors, latency_row
+from pinchpoint.diagnosis.compare.levels import levels, matched
 from pinchpoint.measures import Step
 from pinchpoint.records import Diagnosis, Finding
 from support.compare_sides import cpu_times, section, side, with_capacity, with_latency, with_server, with_steps

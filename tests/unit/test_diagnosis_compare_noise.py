@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinchpoint.diagnosis.compare_noise import FEW_PAIRS_SCATTER, UNKNOWN, Between, change, paired
+from pinchpoint.diagnosis.compare.noise import FEW_PAIRS_SCATTER, UNKNOWN, Between, change, paired
 
 OPPOSITE = {"above": "below", "below": "above", "level": "level", "unknown": "unknown"}
 

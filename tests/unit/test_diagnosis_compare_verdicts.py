@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pinchpoint.diagnosis.compare import compare, ledger_rows
-from pinchpoint.diagnosis.compare_runs import Changed, Side, changes, refusal, warnings
-from pinchpoint.diagnosis.compare_verdicts import move
+from pinchpoint.diagnosis.compare.comparison import compare, ledger_rows
+from pinchpoint.diagnosis.compare.runs import Changed, Side, changes, refusal, warnings
+from pinchpoint.diagnosis.compare.verdicts import move
 from pinchpoint.measures import EndpointFigures, Step
 from pinchpoint.records import Diagnosis, Gate, Location, StepBound, Validity, Verdict
 from support.compare_sides import section, side, with_capacity, with_ceiling, with_server, with_steps

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from pinchpoint.commands.init_access import constant
-from pinchpoint.commands.init_code import expression, literal, quoted
-from pinchpoint.commands.init_plan import LoadPlan, Task, make_plan, task_names
-from pinchpoint.stress.openapi import read_api
-from pinchpoint.stress.recipes import Choice, Code, Const, Record, Text, Whole
+from pinchpoint.commands.init.access import constant
+from pinchpoint.commands.init.code import expression, literal, quoted
+from pinchpoint.commands.init.plan import LoadPlan, Task, make_plan, task_names
+from pinchpoint.stress.openapi.document import read_api
+from pinchpoint.stress.openapi.recipes import Choice, Code, Const, Record, Text, Whole
 from support.made_load import ITEM, document, operation, parameter, shop
 
 FIELD = {"type": "integer"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pinchpoint.commands.init_words import plain
+from pinchpoint.commands.init.words import plain
 from support.fake_locust import method_text
 from support.made_load import document, everything, operation, shop, text_of, with_login
 

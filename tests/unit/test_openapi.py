@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pinchpoint.errors import UsageError
-from pinchpoint.stress.openapi import Body, Lock, Operation, Parameter, read_api
+from pinchpoint.stress.openapi.document import Body, Lock, Operation, Parameter, read_api
 from support.made_load import document, operation, parameter, shop
 
 

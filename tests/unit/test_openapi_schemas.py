@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pinchpoint.stress.openapi_schemas import NoExampleError, Schemas, merged, modern, pointed_at
+from pinchpoint.stress.openapi.schemas import NoExampleError, Schemas, merged, modern, pointed_at
 
 
 @pytest.mark.parametrize(

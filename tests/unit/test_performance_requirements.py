@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pinchpoint.diagnosis import checklist_endpoints
+from pinchpoint.diagnosis.checklist import endpoints as checklist_endpoints
 from support.benchmarks import REQUIREMENTS, Measure, Measured, newest_saved, table
 
 HERE = {"node": "here", "python": "CPython 3.11.9"}

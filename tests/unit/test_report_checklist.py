@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pinchpoint.diagnosis.checklist_lines import ITEMS
+from pinchpoint.diagnosis.checklist.lines import ITEMS
 from pinchpoint.report.checklist import by_item, checklist_markdown, headline, peak_line, render_checklist
 from support.checklist_runs import ROUTES, Shop, lines
 

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from pinchpoint.commands.compare_table import compare_table
-from pinchpoint.diagnosis.compare import compare
-from pinchpoint.diagnosis.compare_runs import Side
+from pinchpoint.diagnosis.compare.comparison import compare
+from pinchpoint.diagnosis.compare.runs import Side
 from pinchpoint.records import Finding, Verdict
 from pinchpoint.report.compare import compare_markdown, render_compare, tables
 from pinchpoint.report.compare_page import compare_html, figures

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinchpoint.commands.init_code import FORMAT_CODE, expression
-from pinchpoint.stress import recipes
-from pinchpoint.stress.openapi_schemas import NoExampleError, Schema, Schemas
-from pinchpoint.stress.recipes import (
+from pinchpoint.commands.init.code import FORMAT_CODE, expression
+from pinchpoint.stress.openapi import recipes
+from pinchpoint.stress.openapi.examples import Examples, omit
+from pinchpoint.stress.openapi.recipes import (
     Choice,
     Code,
     Const,
@@ -27,8 +27,8 @@ from pinchpoint.stress.recipes import (
     Whole,
     draw,
 )
-from pinchpoint.stress.schema_examples import Examples, omit
-from pinchpoint.stress.string_recipes import string_recipe
+from pinchpoint.stress.openapi.schemas import NoExampleError, Schema, Schemas
+from pinchpoint.stress.openapi.strings import string_recipe
 from support.made_load import FORMATS, PATTERNS, evaluated, schemas
 
 DRAWS = 8

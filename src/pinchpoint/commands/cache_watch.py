@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from pinchpoint.diagnosis.checklist_caches import CacheLook, caches_in
+from pinchpoint.diagnosis.checklist.caches import CacheLook, caches_in
 
 METRICS_PATH = "/metrics"
 EVERY_S = 2.0

@@ -13,7 +13,7 @@ from pinchpoint.commands.printing import AS_JSON, Result, leave, show_json, wrot
 from pinchpoint.errors import ExitCode, MeasurementError, UsageError
 
 if TYPE_CHECKING:
-    from pinchpoint.diagnosis.compare_runs import Side
+    from pinchpoint.diagnosis.compare.runs import Side
 
 RUNS = Path("runs")
 LATEST = "latest"
@@ -81,8 +81,8 @@ def run_compare(before: str, after: str, tolerance: float, out: Path | None = No
 
     """
     from pinchpoint.commands.compare_table import compare_table  # noqa: PLC0415 - as above
-    from pinchpoint.diagnosis.compare import compare as compared  # noqa: PLC0415
-    from pinchpoint.diagnosis.compare_runs import refusal  # noqa: PLC0415
+    from pinchpoint.diagnosis.compare.comparison import compare as compared  # noqa: PLC0415
+    from pinchpoint.diagnosis.compare.runs import refusal  # noqa: PLC0415
 
     folders = run_folder(before, root), run_folder(after, root)
     names = [folder.name for folder in folders]
@@ -123,7 +123,7 @@ def _side(folder: Path, name: str) -> "Side":
     """Diagnose a run as `pinchpoint report` does, and write nothing."""
     from pinchpoint.commands.limits import recorded_thresholds  # noqa: PLC0415 - as above
     from pinchpoint.diagnosis import diagnose  # noqa: PLC0415
-    from pinchpoint.diagnosis.compare_runs import Side  # noqa: PLC0415
+    from pinchpoint.diagnosis.compare.runs import Side  # noqa: PLC0415
     from pinchpoint.diagnosis.staged import judged  # noqa: PLC0415
     from pinchpoint.profiles.awaits import summarise  # noqa: PLC0415
     from pinchpoint.profiles.load import load_profiles  # noqa: PLC0415

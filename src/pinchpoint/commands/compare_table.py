@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from pinchpoint.diagnosis.compare_levels import Level
-from pinchpoint.diagnosis.compare_noise import Between, Change
-from pinchpoint.diagnosis.compare_records import CapacityRow, Comparison, LedgerRow
-from pinchpoint.diagnosis.compare_runs import Side
-from pinchpoint.diagnosis.compare_words import shown, told
+from pinchpoint.diagnosis.compare.levels import Level
+from pinchpoint.diagnosis.compare.noise import Between, Change
+from pinchpoint.diagnosis.compare.records import CapacityRow, Comparison, LedgerRow
+from pinchpoint.diagnosis.compare.runs import Side
+from pinchpoint.diagnosis.compare.words import shown, told
 from pinchpoint.records import Resource, to_jsonable
 from pinchpoint.report.build import finite
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pinchpoint.commands import checklist
+from pinchpoint.commands.checklist import command as checklist
 from pinchpoint.commands.options import LOAD, configure, cores
 from pinchpoint.commands.printing import AS_JSON, Result, leave, show_json, talk, wrote
 

@@ -8,7 +8,7 @@ from typing import Any
 from pinchpoint import units
 from pinchpoint.answer_records import Answer, AnswerName, Figure
 from pinchpoint.diagnosis import stage_steps
-from pinchpoint.diagnosis.compare_levels import middle
+from pinchpoint.diagnosis.compare.levels import middle
 from pinchpoint.diagnosis.steps import LOAD_PHASES, load_of
 from pinchpoint.goals import MIN_FAILED, P95_LOSS
 from pinchpoint.measures import Step

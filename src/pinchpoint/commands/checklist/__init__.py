@@ -1,0 +1,1 @@
+"""`pinchpoint checklist`: up to three runs under one budget."""

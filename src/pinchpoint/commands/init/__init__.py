@@ -1,0 +1,1 @@
+"""`pinchpoint init`: a Locust file from an OpenAPI document."""

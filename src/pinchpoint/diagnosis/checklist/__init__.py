@@ -1,0 +1,1 @@
+"""The pre-deployment checklist: what was measured, line by line."""

@@ -1,0 +1,1 @@
+"""An OpenAPI document, and valid values of its schemas."""
