@@ -111,6 +111,7 @@ def _figures(
         empty_seconds=_empty_seconds(processes),
         processes=len(processes),
         cpu_peak=_cpu_peak(rows, cpu_share),
+        cpu_cores=_rate(processes, lambda row: row["cpu_s"]) if cpu_share is not None else None,
         loop_busy=max((busy for busy, _ in loops), default=None),
         loop_stalled=max((max(0.0, busy - cpu) for busy, cpu in loops), default=None),
         fds_share=_fds_share(rows),

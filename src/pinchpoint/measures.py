@@ -70,6 +70,8 @@ class ClientFigures:
     """Load processes that reported, on this machine and others."""
     cpu_peak: float | None = None
     """CPU of one load process in its busiest second, as a share of one core: bursts hide in a mean."""
+    cpu_cores: float | None = None
+    """CPU of all load processes together, in cores; None where there is none."""
     fds_share: float | None = None
     """Open descriptors of the load process with most, over its limit."""
     loop_busy: float | None = None

@@ -17,7 +17,8 @@ SLO_MS, SLO_ERRORS = 500.0, 0.01
 def client(**changes: Any) -> ClientFigures:
     """Return what a generator that keeps up sees."""
     quiet: dict[str, Any] = {
-        "cpu_share": 0.1, "runq_share": 0.01, "send_lag_ms_p99": 0.5, "scheduled": 1000, "started": 1000, "unsent": 0,
+        "cpu_share": 0.1, "cpu_cores": 0.1, "runq_share": 0.01, "send_lag_ms_p99": 0.5, "scheduled": 1000,
+        "started": 1000, "unsent": 0,
         "ok": 1000, "failed": 0, "inflight_mean": 1.0, "users": 16, "service_ms_p50": 5.0,
     }  # fmt: skip
     return ClientFigures(**{**quiet, **changes})

@@ -205,6 +205,7 @@ def _step(index: int, phase: str, rate: float, start_s: float, end_s: float) -> 
     requests = int(goodput * (end_s - start_s))
     client = ClientFigures(
         cpu_share=0.02 + rate / 1200,
+        cpu_cores=0.02 + rate / 1200,
         runq_share=0.01,
         send_lag_ms_p99=0.4,
         scheduled=int(rate * (end_s - start_s)),
@@ -215,7 +216,10 @@ def _step(index: int, phase: str, rate: float, start_s: float, end_s: float) -> 
         inflight_mean=goodput * latency.p50 / 1000,
         users=24,
         service_ms_p50=latency.p50,
-        endpoints=[EndpointFigures("/items/[id]", requests, 0, latency), EndpointFigures("setup: /login", 16, 0, None)],
+        endpoints=[
+            EndpointFigures("/items/[id]", requests, 0, latency, mean_ms=1.1 * latency.p50),
+            EndpointFigures("setup: /login", 16, 0, None),
+        ],
     )
     return Step(
         index=index,

@@ -111,6 +111,7 @@ def test_the_busiest_process_speaks_for_cpu_and_run_queue() -> None:
     figures = client_figures(rows, 0.0, 1.0).figures
     assert figures.cpu_share == pytest.approx(0.9)
     assert figures.runq_share == pytest.approx(0.1)
+    assert figures.cpu_cores == pytest.approx(1.1)
 
 
 def test_an_unmeasured_run_queue_is_missing_not_zero() -> None:
@@ -126,7 +127,7 @@ def test_a_window_without_rows_measured_nothing() -> None:
     assert window.error_rate is None
     assert window.latency is None
     figures = window.figures
-    assert (figures.cpu_share, figures.runq_share, figures.send_lag_ms_p99) == (None, None, None)
+    assert (figures.cpu_share, figures.cpu_cores, figures.runq_share, figures.send_lag_ms_p99) == (None,) * 4
     assert (figures.inflight_mean, figures.users, figures.service_ms_p50) == (None, None, None)
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from pinchpoint.diagnosis.cpu_causes import idle_cores
 from pinchpoint.diagnosis.facts import Facts
 from pinchpoint.diagnosis.saturation import Machine
 from pinchpoint.diagnosis.verdict import judge
-from pinchpoint.measures import PeerFigures, WorkerFigures
+from pinchpoint.measures import EndpointFigures, Latency, PeerFigures, WorkerFigures
 from pinchpoint.records import AwaitShares
 from support.made_steps import facts, pool, step
 
@@ -211,3 +212,72 @@ def test_a_share_of_the_cpu_that_is_unknown_is_not_told_as_none() -> None:
     verdict = judge(replace(found, machine=Machine(cores=None, shared=False)))
     assert (verdict.class_, verdict.cause) == ("io", "slow-query")
     assert "cpu.running+runnable" not in [one.signal for one in verdict.evidence]
+
+
+def test_an_endpoint_that_is_dear_now_and_then_is_the_dear_one() -> None:
+    """Three of ten searches cost a hundred times as much: the median of them knows nothing of it."""
+    shown = EndpointFigures("/items", 700, 0, Latency(5, 6, 7, 8, 9), mean_ms=5.0)
+    searched = EndpointFigures("/search", 300, 0, Latency(1, 120, 130, 140, 150), mean_ms=37.0)
+    busy: dict[str, Any] = {"server_cpu_cores": 1.0, "server_loop_busy": 0.99, "server_loop_cpu_cores": 0.98}
+
+    found = judge(two(low={"client_endpoints": [shown, searched]}, **busy))
+
+    assert (found.class_, found.location.endpoint if found.location else None) == ("cpu", "/search")
+
+
+def test_all_load_processes_use_the_cores_they_share() -> None:
+    """Four of them at half a core each leave less than one core to a database on the same machine."""
+    low = {"server_foreign_cpu_cores": 0.0, "server_rival_cpu_cores": None}
+    limit = {**low, "server_cpu_cores": 0.2, "client_cpu_share": 0.5, "client_cpu_cores": 2.0}
+    found = two(cores=3.0, low=low, **limit)
+
+    assert idle_cores(found, found.ladder.failed[0]) == pytest.approx(3.0 - 0.2 - 2.0)
+
+
+@pytest.mark.parametrize(("served", "plateau"), [((190, 195, 400, 790), None), ((190, 380, 400, 405), 405.0)])
+def test_a_flat_pair_is_a_plateau_only_where_nothing_beyond_serves_more(
+    served: tuple[int, ...], plateau: float | None
+) -> None:
+    """In the closed model; the step of 40 users had a bad second, and 80 of them brought twice as much."""
+    steps = [
+        replace(step(20 * 2**k, goodput=rate, index=k), model="users", users=20 * 2**k, offered_rps=None)
+        for k, rate in enumerate(served)
+    ]
+
+    assert facts(*steps).capacity.saturation_rps == plateau
+
+
+@pytest.mark.parametrize(
+    ("stolen", "expected"), [(0.6, ("undetermined", "unsteady")), (0.1, ("generator", "generator-bound"))]
+)
+def test_a_generator_without_a_core_is_no_limit_of_its_own(stolen: float, expected: tuple[str, str]) -> None:
+    """Where the hypervisor gave the cores to somebody else, neither side can be judged."""
+    late: dict[str, Any] = {"client_cpu_share": 0.97, "client_cpu_peak": 0.97, "server_steal_share": stolen}
+
+    assert answer(two(low={"server_steal_share": stolen}, **late)) == expected
+
+
+def test_a_pool_that_is_full_in_one_worker_is_told_of_that_worker() -> None:
+    """Half of all connections are out; evidence and thresholds speak of the busiest worker."""
+    uneven = replace(pool(20, 10.4, 6, 30.0), uneven=1.9)
+    low = {"server_pools": {"db": pool(20, 2, 0, 30.0)}}
+
+    found = judge(two(low=low, server_pools={"db": uneven}, server_cpu_cores=0.3))
+
+    assert (found.class_, found.cause) == ("pool", "db-pool")
+    assert any("in the busiest worker 99% are in use" in one.statement for one in found.evidence)
+    assert any("in use in the busiest worker was below 90%" in one for one in found.would_flip_if), found.would_flip_if
+
+
+@pytest.mark.parametrize(("gil", "runnable", "expected"), [(0.4, 0.37, "python-code"), (0.15, 0.7, "native-code")])
+def test_who_waits_for_the_gil_of_a_thread_on_the_only_core_waits_for_the_core(
+    gil: float, runnable: float, expected: str
+) -> None:
+    """Eight threads of a worker on one core are runnable by turns, whether they need its GIL or not."""
+    slots: dict[str, Any] = {"server_pools": {"slots": pool(8, 8, 20, 50.0)}}
+    states = {"server_thread_states": {"gil": gil, "runnable": runnable, "running": 0.15}}
+    busy = {"server_cpu_cores": 0.99, "server_runq_cores": 3.5, "server_per_worker": [worker(1, 0.99)]}
+
+    found = two(low={**NO_LOOP, "server_cpu_cores": 0.3}, **{**NO_LOOP, **slots, **states, **busy})
+
+    assert answer(found) == ("cpu", expected)

@@ -149,7 +149,7 @@ def test_threads_queueing_behind_each_other_do_not_fill_a_core() -> None:
     """0.6 running and 0.9 runnable with nobody else about: 60 % in use; with a neighbour of 0.3 it is 90 %."""
     rows = [sample(0.0, process(1, 0.0, runq_s=0.0)), sample(1.0, process(1, 0.6, runq_s=0.9), busy_s=0.6)]
     alone = replace(server_figures(Samples(rows), [], 0.0, 1.0), foreign_cpu_cores=0.0)
-    step: Any = SimpleNamespace(server=alone, client=SimpleNamespace(cpu_share=0.4))
+    step: Any = SimpleNamespace(server=alone, client=SimpleNamespace(cpu_cores=0.4))
     crowded: Any = SimpleNamespace(server=replace(alone, foreign_cpu_cores=0.3), client=step.client)
     machine = Machine(cores=1.0, shared=False)
 
@@ -166,7 +166,7 @@ def test_only_what_runs_on_the_targets_own_cores_takes_them_away() -> None:
 
     found = replace(server_figures(Samples(rows), [], 0.0, 1.0), foreign_cpu_cores=0.9)
 
-    step: Any = SimpleNamespace(server=found, client=SimpleNamespace(cpu_share=0.4))
+    step: Any = SimpleNamespace(server=found, client=SimpleNamespace(cpu_cores=0.4))
     assert found.rival_cpu_cores == pytest.approx(0.1)
     assert cpu_use(step, Machine(cores=1.0, shared=True)) == pytest.approx(0.7)
 
@@ -179,7 +179,7 @@ def test_without_run_queue_figures_nothing_is_made_up() -> None:
         replace(alone, foreign_cpu_cores=0.3),
         replace(alone, foreign_cpu_cores=0.3, psi={"cpu_some": 0.2}),
     )
-    machine, client = Machine(cores=1.0, shared=False), SimpleNamespace(cpu_share=0.4)
+    machine, client = Machine(cores=1.0, shared=False), SimpleNamespace(cpu_cores=0.4)
 
     def use(server: Any) -> float | None:
         step: Any = SimpleNamespace(server=server, client=client)

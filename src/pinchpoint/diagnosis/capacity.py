@@ -153,9 +153,11 @@ def _saturation(
         return saturation(steps, rows)
     counted = [step for step in steps if step.phase in LOAD_PHASES]
     counted.sort(key=load_of)
-    for lighter, heavier in pairwise(counted):
+    for index, (lighter, heavier) in enumerate(pairwise(counted)):
         grew = load_of(heavier) >= 1.5 * load_of(lighter)
-        if grew and heavier.goodput_rps < (1 + FLAT_GAIN) * lighter.goodput_rps:
+        # Of all that is heavier: one flat pair with more goodput beyond it was a bad second, and no plateau.
+        most = max(step.goodput_rps for step in counted[index + 1 :])
+        if grew and most < (1 + FLAT_GAIN) * lighter.goodput_rps:
             return Saturation(max(step.goodput_rps for step in counted), None)
     return None
 

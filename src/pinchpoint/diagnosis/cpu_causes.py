@@ -43,7 +43,12 @@ GIL_WAIT = 0.3
 
 SEVERAL_RUNNABLE = 2.5
 """Threads off the loop that wait for a core, per worker: of those that need the GIL one does at a time, and the others
-only for an instant, every 5 ms (`sys.setswitchinterval`): 1.5 of eight in the zoo's `python-loop-gthread`."""
+only for an instant, every 5 ms (`sys.setswitchinterval`): 1.5 to 4 of eight in the zoo's `python-loop-gthread`."""
+
+GIL_TO_RUNNABLE = 0.6
+"""Threads met waiting for the GIL over those met waiting for a core, from which they are the same ones: who waits for
+the GIL of a thread that holds the only core waits for that core, too. In the tuned half of the zoo 0.6 to 4 where
+threads compute in Python (`python-loop-gthread`, `leak-gthread`), 0.1 to 0.56 in native code (`native-threadpool`)."""
 
 GIL_SHARE = 0.2
 """Of its threads that are up to something, those that wait for the GIL."""
@@ -157,7 +162,7 @@ def idle_cores(facts: Facts, step: Step) -> float | None:
     own = max(server.cpu_cores, float(loop_threads(server)) if _full(server) else 0.0)
     beside = server.rival_cpu_cores
     if beside is None:
-        generator = 0.0 if facts.machine.apart else step.client.cpu_share
+        generator = 0.0 if facts.machine.apart else step.client.cpu_cores
         if generator is None or server.foreign_cpu_cores is None:
             return None  # what nobody measured is not idle
         beside = server.foreign_cpu_cores + generator
@@ -203,7 +208,8 @@ def gil_full(server: ServerFigures) -> bool:
 
 def _beside_the_gil(server: ServerFigures) -> bool:
     """Return True when several threads of a worker want a core at once, so that they do not need its GIL."""
-    if server.runq_cores is None:
+    gil, runnable = (server.thread_states.get(state, 0.0) for state in ("gil", "runnable"))
+    if server.runq_cores is None or gil > GIL_TO_RUNNABLE * runnable:
         return False
     waiting = server.runq_cores - (server.loop_runq_cores or 0.0)
     return waiting >= SEVERAL_RUNNABLE * loop_threads(server)

@@ -114,7 +114,7 @@ def _used_cores(facts: Facts, step: Step) -> float | None:
     foreign, own = step.server.foreign_cpu_cores, step.server.cpu_cores
     if foreign is None or own is None:
         return None
-    beside = (step.client.cpu_share or 0.0) if facts.machine.shared else 0.0
+    beside = (step.client.cpu_cores or 0.0) if facts.machine.shared else 0.0
     return foreign + own + beside + (step.server.steal_cores or 0.0)
 
 

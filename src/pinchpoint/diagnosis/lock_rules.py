@@ -8,6 +8,7 @@ from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_o
 from pinchpoint.diagnosis.saturation import (
     POOL_FULL,
     POOL_WAITING,
+    fullness,
     loop_threads,
     narrowest,
     pool_full,
@@ -60,10 +61,10 @@ def lock(facts: Facts, step: Step) -> Candidate | None:
     found = [evidence(f"{_use(gate)}, {gate.waiting or 0.0:.3g} requests waiting", "probe.lock_busy", pool_use(gate),
                       "share", step), *cpu_beside(facts, step)]  # fmt: skip
     return Candidate(
-        class_, cause, _summary(lead, gate), "lock", FED, found, margin(pool_use(gate), POOL_FULL, 1.0),
+        class_, cause, _summary(lead, gate), "lock", FED, found, margin(fullness(gate), POOL_FULL, 1.0),
         agrees=row is not None and row.ceiling_rps is not None,
         deciding=(
-            above("the share of time for which it is held", pool_use(gate), POOL_FULL),
+            above("the share of time for which it is held", fullness(gate), POOL_FULL),
             above("the number of requests that wait for it", gate.waiting, POOL_WAITING, "requests"),
         ),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from pinchpoint.diagnosis.readings import cpu_beside, evidence, grown_by, hold_o
 from pinchpoint.diagnosis.saturation import (
     POOL_FULL,
     POOL_WAITING,
+    fullness,
     narrowest,
     pool_full,
     pool_use,
@@ -59,7 +60,7 @@ def connection_pool(facts: Facts, step: Step) -> Candidate | None:
     uses = facts.low(lambda server: uses_of(same_pool(server, "db", name)))
     hold = low_hold if low_hold is not None else pool.hold_ms
     summary = _pool_summary(f"The connection pool binds{which}", "connections", pool, hold, uses)
-    strength = (margin(pool_use(pool), POOL_FULL, 1.0) + (margin(-(grown or HOLD_GROWTH), -HOLD_GROWTH, -1.0))) / 2
+    strength = (margin(fullness(pool), POOL_FULL, 1.0) + (margin(-(grown or HOLD_GROWTH), -HOLD_GROWTH, -1.0))) / 2
     return Candidate(
         "pool", "db-pool", summary, "db-pool", ("threadpool", "db"), found, strength,
         agrees=row is not None and row.ceiling_rps is not None, conflicts=conflicts,
@@ -72,7 +73,7 @@ def _full(
 ) -> tuple[Bound, ...]:
     """Return the thresholds that every pool passes: all out, somebody waiting, held no longer than at low load."""
     found = [
-        above(f"the share of the {members} in use", pool_use(pool), POOL_FULL),
+        above(f"the share of the {members} in use{_where(pool)}", fullness(pool), POOL_FULL),
         above("the number of requests that wait for one", waiting, POOL_WAITING, "requests"),
     ]
     if grown is not None and grown < most:
@@ -80,8 +81,18 @@ def _full(
     return tuple(found)
 
 
+def _where(pool: PoolFigures) -> str:
+    """Return of which worker a share is told, where that is not of all."""
+    return " in the busiest worker" if pool.uneven > 1.0 else ""
+
+
+def _in_use(pool: PoolFigures, members: str, waiting: str) -> str:
+    text = f"{_of(pool.busy)} of {_of(pool.size)} {members} in use, {waiting} requests waiting"
+    return text if pool.uneven <= 1.0 else f"{text}; in the busiest worker {fullness(pool) or 0.0:.0%} are in use"
+
+
 def _pool_evidence(facts: Facts, pool: PoolFigures, grown: float | None, step: Step) -> list[Evidence]:
-    text = f"{_of(pool.busy)} of {_of(pool.size)} connections in use, {_of(pool.waiting)} requests waiting"
+    text = _in_use(pool, "connections", _of(pool.waiting))
     found = [evidence(text, "probe.pool_busy", pool_use(pool), "share", step)]
     if grown is not None:
         text = f"a connection is held {grown:.2f} times as long as at low load"
@@ -170,7 +181,7 @@ def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
     if grown is not None and grown >= HOLD_FOREIGN:
         return None
     waiting = _of(_waiting(step, pool, kind))
-    text = f"{_of(pool.busy)} of {_of(pool.size)} {kind.members} in use, {waiting} requests waiting"
+    text = _in_use(pool, kind.members, waiting)
     found = [evidence(text, kind.signal, pool_use(pool), "share", step), *cpu_beside(facts, step)]
     doubt = f"its {kind.members} are held longer at the limit than at low load, so something behind it may bind"
     row = facts.resource(kind.resource)
@@ -183,7 +194,7 @@ def _bounded(facts: Facts, step: Step, kind: Bounded) -> Candidate | None:
         kind.resource,
         kind.fed_by,
         found,
-        margin(pool_use(pool), POOL_FULL, 1.0),
+        margin(fullness(pool), POOL_FULL, 1.0),
         agrees=row is not None and row.ceiling_rps is not None,
         conflicts=(doubt,) if grown is not None and grown > HOLD_GROWTH else (),
         deciding=_full(kind.members, pool, _waiting(step, pool, kind), grown, HOLD_FOREIGN),

@@ -66,7 +66,7 @@ def _others(step: Step, machine: Machine) -> float | None:
     if step.server.rival_cpu_cores is not None:
         return step.server.rival_cpu_cores
     foreign = step.server.foreign_cpu_cores
-    generator = step.client.cpu_share if machine.shared else 0.0
+    generator = step.client.cpu_cores if machine.shared else 0.0
     return None if foreign is None or generator is None else foreign + generator
 
 
@@ -132,8 +132,7 @@ def worker_full(server: ServerFigures) -> bool:
 def slots_full(server: ServerFigures) -> bool:
     """Return True when every slot that workers serve with is taken and requests queue, in the worker or before it."""
     slots = server.pools.get("slots")
-    use = pool_use(slots)
-    if slots is None or use is None or use * slots.uneven < POOL_FULL:
+    if slots is None or (fullness(slots) or 0.0) < POOL_FULL:
         return False
     return (slots.waiting or 0.0) + (server.listen_queue or 0.0) >= POOL_WAITING
 
@@ -143,6 +142,12 @@ def pool_use(pool: PoolFigures | None) -> float | None:
     if pool is None or pool.busy is None or not pool.size:
         return None
     return min(1.0, pool.busy / pool.size)
+
+
+def fullness(pool: PoolFigures | None) -> float | None:
+    """Return the share in use in the busiest worker: what each worker has of its own is full in one first."""
+    use = pool_use(pool)
+    return None if pool is None or use is None else min(1.0, use * pool.uneven)
 
 
 GATE_KINDS = {
@@ -177,10 +182,9 @@ def same_pool(server: ServerFigures, key: str, name: str | None) -> PoolFigures 
 
 def pool_full(pool: PoolFigures | None) -> bool:
     """Return True when the pool is in use throughout, in the busiest worker at least, and requests wait for it."""
-    use = pool_use(pool)
-    if pool is None or use is None:
+    if pool is None:
         return False
-    return use * pool.uneven >= POOL_FULL and (pool.waiting or 0.0) >= POOL_WAITING
+    return (fullness(pool) or 0.0) >= POOL_FULL and (pool.waiting or 0.0) >= POOL_WAITING
 
 
 def saturated(step: Step, machine: Machine) -> bool:

@@ -12,11 +12,16 @@ for a third of the time may be full then, and the generator as late."""
 JUDGED = CAPACITY_PHASES | {"stage", "overload"}
 
 
+def robbed(step: Step) -> bool:
+    """Return True for a step that was taken away."""
+    return (step.server.steal_share or 0.0) >= STOLEN
+
+
 def unrobbed(steps: Sequence[Step]) -> list[Step]:
     """Return the steps but for those that were taken away; all of them where the rest would show no limit any more."""
-    robbed = {step.index for step in steps if step.phase in JUDGED and (step.server.steal_share or 0.0) >= STOLEN}
-    rest = [step for step in steps if step.index not in robbed]
-    if not robbed or not _tells(rest, passed=True):
+    lost = {step.index for step in steps if step.phase in JUDGED and robbed(step)}
+    rest = [step for step in steps if step.index not in lost]
+    if not lost or not _tells(rest, passed=True):
         return list(steps)
     broke = _tells(steps, passed=False)
     return rest if not broke or _tells(rest, passed=False) else list(steps)

@@ -11,6 +11,7 @@ from pinchpoint.diagnosis.location import at, locate
 from pinchpoint.diagnosis.nothing import abstain, blind, generator_bound, limit_evidence, not_saturated
 from pinchpoint.diagnosis.rules import BETWEEN, RULES
 from pinchpoint.diagnosis.stuck_rules import stuck
+from pinchpoint.diagnosis.theft import robbed
 from pinchpoint.diagnosis.ties import TIE, no_walls, symptoms, ties
 from pinchpoint.diagnosis.time_shares import dominant
 from pinchpoint.diagnosis.validity import enough_seen, generator_failed
@@ -45,7 +46,7 @@ def judge(facts: Facts) -> Verdict:
     """Return the verdict; never raises for missing figures."""
     limit = facts.ladder.limit
     if generator_failed(facts.validity):
-        return generator_bound(facts)
+        return generator_bound(facts) if limit is None or not robbed(limit) else _robbed(facts, limit)
     if limit is None:
         text = "No load step was finished, so there is nothing to judge."
         return abstain(facts, "too-few-samples", text, CANNOT_TELL)
@@ -57,6 +58,13 @@ def judge(facts: Facts) -> Verdict:
     if not facts.ladder.reached:
         return _held(facts, limit)
     return _saturated(facts)
+
+
+def _robbed(facts: Facts, limit: Step) -> Verdict:
+    """Say that neither side can be judged: a generator that waits for a core that nobody here has is not the limit."""
+    share = f"{limit.server.steal_share or 0.0:.0%}"
+    text = f"The hypervisor gave {share} of this machine's cores to others while the limit was sought. Measure again."
+    return abstain(facts, "unsteady", text, CANNOT_TELL)
 
 
 def server_binds(facts: Facts) -> bool:
