@@ -56,7 +56,7 @@ def test_the_response_time_comes_with_its_load_and_its_limit() -> None:
     )
     assert found.unit == "ms"
     assert found.value == pytest.approx(473.757, abs=0.01)
-    assert [one.name for one in found.figures] == ["average", "p50", "p95", "p99"]
+    assert [one.name for one in found.figures] == ["p50", "p95", "p99", "average"]
 
 
 def test_the_average_and_the_slowest_endpoint_are_told() -> None:
