@@ -52,7 +52,8 @@ def test_the_response_time_comes_with_its_load_and_its_limit() -> None:
     found = answer("response-time", sample_diagnosis())
 
     assert found.answer == (
-        "p95 474 ms at 94/s (20.3 requests in flight), within the limit of 500 ms; average 238 ms, p50 217 ms, p99 704 ms."
+        "p95 474 ms at 94/s (20.3 requests in flight), within the limit of 500 ms; "
+        "average 238 ms, p50 217 ms, p99 704 ms."
     )
     assert found.unit == "ms"
     assert found.value == pytest.approx(473.757, abs=0.01)
