@@ -112,9 +112,9 @@ def _not_the_machine(facts: Facts, step: Step) -> Evidence | None:
 def _used_cores(facts: Facts, step: Step) -> float | None:
     """Return what the app and all others used or were robbed of; the generator too, where it shares the cores."""
     foreign, own = step.server.foreign_cpu_cores, step.server.cpu_cores
-    if foreign is None or own is None:
+    beside = step.client.cpu_cores if facts.machine.shared else 0.0
+    if foreign is None or own is None or beside is None:
         return None
-    beside = (step.client.cpu_cores or 0.0) if facts.machine.shared else 0.0
     return foreign + own + beside + (step.server.steal_cores or 0.0)
 
 

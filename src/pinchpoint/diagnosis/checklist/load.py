@@ -11,7 +11,15 @@ from pinchpoint import units
 from pinchpoint.diagnosis.checklist.lines import ChecklistLine, Status, graded, unmeasured, worst
 from pinchpoint.diagnosis.checklist.windows import Window
 from pinchpoint.diagnosis.memory import free_bytes
-from pinchpoint.diagnosis.saturation import CPU_SATURATED, LOOP_SATURATED, POOL_FULL, loop_use, narrowest, pool_use
+from pinchpoint.diagnosis.saturation import (
+    CPU_SATURATED,
+    LOOP_SATURATED,
+    POOL_FULL,
+    fullness,
+    loop_use,
+    narrowest,
+    pool_use,
+)
 from pinchpoint.diagnosis.windows import allowed_cores
 from pinchpoint.measures import PoolFigures
 
@@ -248,11 +256,11 @@ def _connections(peak: Window, how: str) -> ChecklistLine:
     title = "Database connections"
     if pool is None or pool.busy is None:
         return unmeasured(RESOURCES, title, "no connection pool was seen inside the app", "share")
-    use = pool_use(pool)
-    if use is None:
+    use, full = pool_use(pool), fullness(pool)
+    if use is None or full is None:
         why = f"{units.tenths(pool.busy)} checked out on average, of a pool without a limit"
         return unmeasured(RESOURCES, title, why, "share", "Set a limit: without one the database's own is hit.")
-    status = worst(graded(use * pool.uneven, ROOM, POOL_FULL), _waiting(pool))
+    status = worst(graded(full, ROOM, POOL_FULL), _waiting(pool))
     waits = f"; wait {units.ms(pool.wait_ms)}" if pool.wait_ms is not None else ""
     gave_up = f"; {units.count(pool.timeouts)} gave up" if pool.timeouts else ""
     return ChecklistLine(
