@@ -226,6 +226,15 @@ def test_failures_are_no_matter_of_latency() -> None:
     assert answer("slow-from", changed(refused)).value == 113.0
 
 
+def test_a_load_that_broke_once_and_held_once_is_not_too_slow() -> None:
+    """The capacity says that it held, and this answer stands beside that one."""
+    found = sample_diagnosis()
+    held = next(step for step in found.steps if step.offered_rps == 94)
+    again = replace(held, index=99, client=replace(held.client, losses={"strict": 0.3, "slo": 0.3, "breaking": 0.3}))
+
+    assert answer("slow-from", replace(found, steps=[*found.steps, again])).value == 113.0
+
+
 def test_latency_that_stays_within_the_limit_is_an_answer() -> None:
     """With the most that was seen."""
     found = answer("slow-from", sample_diagnosis(), p95_ms=60_000.0)
