@@ -103,7 +103,8 @@ def watching(folder: Path, *options: str) -> Iterator[Watched]:
             yield watched
         finally:
             watched.sampler.stop()
-            for pid in {server.pid, *find_listener(port)}:
+            # The master first, or it puts another worker in the place of a killed one, which then outlives it.
+            for pid in dict.fromkeys((server.pid, *find_listener(port))):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
     assert watched.sampler.error is None
