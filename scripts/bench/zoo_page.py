@@ -70,11 +70,22 @@ def missing(rows: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> list[st
     fewer = [f"{one.name} ({made[one.name]})" for one in cases if 0 < made.get(one.name, 0) < ROUNDS]
     total = sum(made.values())
     lines = [f"{total} of {ROUNDS * len(cases)} runs are in: {len(made)} of {len(cases)} cases.", ""]
+    lines += _replaced(cases)
     lines += [f"- Not run here: {name}: {why}" for name, why in sorted(reasons.items())]
     lines += [f"- Left out: {name}: {why}" for name, why in sorted(out.items())]
     lines += [f"- Not run yet: {', '.join(never)}"] if never else []
     lines += [f"- Run less than {ROUNDS} times: {', '.join(fewer)}"] if fewer else []
     return [*lines, ""]
+
+
+def _replaced(cases: Sequence[Case]) -> list[str]:
+    """Say how many runs were void, and how many of them would have been right: nothing may hide there."""
+    gone = zoo_results.replaced(cases)
+    if not gone:
+        return []
+    right = sum(accuracy.result_of(row).right for row in gone)
+    why = f"the hypervisor took {zoo_results.VOID:.0%} of the machine or more"
+    return [f"- Made again, as {why}: {len(gone)} runs, of which {right} were right as they were recorded."]
 
 
 def body(rows: Sequence[Mapping[str, Any]], cases: Sequence[Case], *, final: bool) -> list[str]:

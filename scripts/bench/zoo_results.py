@@ -23,11 +23,17 @@ from pinchpoint.profiles.awaits import summarise
 from pinchpoint.profiles.load import load_profiles
 from pinchpoint.recording import load_recording
 from pinchpoint.records import to_jsonable
+from pinchpoint.rows import SampleRow
 
 ZOO = FOLDER / "zoo"
 RESULTS, REDIAGNOSED = ZOO / "results.jsonl", ZOO / "rediagnosed.jsonl"
 VERDICT = ("class", "cause", "status", "confidence", "co_bottlenecks", "next_wall", "location", "summary", "score")
 CAPACITY = ("sustainable_rps", "saturation_rps", "lower_bound_rps", "upper_bound_rps", "breaking_rps", "reached")
+
+VOID = 0.15
+"""Of the machine's time in a run, taken by the hypervisor for others, from which the run tells of the host alone."""
+TRIES = 3
+"""Of a run that is void; the last one counts as it is."""
 
 HERE = Path(__file__).resolve().parent
 
@@ -78,11 +84,29 @@ def said(folder: Path) -> Row:
         return {"verdict": None, "capacity": None, "baselines": {}, "problem": f"{type(error).__name__}: {error}"}
     verdict, capacity = to_jsonable(diagnosis.verdict), to_jsonable(diagnosis.capacity)
     return {
+        "stolen_share": stolen_share(recording.samples),
         "verdict": {name: verdict[name] for name in VERDICT},
         "capacity": {name: capacity[name] for name in CAPACITY},
         "validity": diagnosis.validity.status,
         "baselines": {name: list(answer) for name, answer in others.items()},
     }
+
+
+def stolen_share(samples: Sequence[SampleRow]) -> float | None:
+    """Return what the hypervisor took of the machine's time between the first and the last sample; None if unknown."""
+    if len(samples) < 2:  # noqa: PLR2004 - two ends
+        return None
+    first, last = samples[0], samples[-1]
+    before_s, after_s = first["host"]["cpu_steal_s"], last["host"]["cpu_steal_s"]
+    cpus, lasted_s = len(last["host"]["per_cpu_busy_s"]), last["t_s"] - first["t_s"]
+    if before_s is None or after_s is None or lasted_s <= 0 or not cpus:
+        return None
+    return round((after_s - before_s) / lasted_s / cpus, 4)
+
+
+def void(row: Mapping[str, Any]) -> bool:
+    """Tell whether a run has to be made again, whatever was said of it."""
+    return (row.get("stolen_share") or 0.0) >= VOID
 
 
 def commit() -> str:
@@ -128,16 +152,24 @@ def latest(path: Path, wanted: Sequence[Case]) -> list[Row]:
 
 
 def done(case: Case, round_: int) -> bool:
-    """Tell whether a case has been run in a round, as it is now."""
+    """Tell whether a case has been run in a round, as it is now; of a run that is void, often enough."""
+    made = [row for row in runs_of(rows(), case, round_) if Path(row["run"]).is_dir()]
+    tries = [void(row) for row in made[-TRIES:]]
+    return bool(tries) and (not tries[-1] or (len(tries) == TRIES and all(tries)))
+
+
+def runs_of(found: Sequence[Row], case: Case, round_: int) -> list[Row]:
+    """Return the rows of a case in a round, as it is now, but for those where it was skipped."""
     mark = fingerprint(case)
-    return any(
-        row["case"] == case.name
-        and row["round"] == round_
-        and not row.get("skipped")
-        and row["fingerprint"] == mark
-        and Path(row["run"]).is_dir()
-        for row in rows()
-    )
+    wanted = (row for row in found if row["case"] == case.name and row["round"] == round_)
+    return [row for row in wanted if not row.get("skipped") and row["fingerprint"] == mark]
+
+
+def replaced(wanted: Sequence[Case]) -> list[Row]:
+    """Return the void runs that were made again, as they were recorded."""
+    known = rows()
+    every = [runs_of(known, case, round_) for case in wanted for round_ in sorted({row["round"] for row in known})]
+    return [row for made in every for row in made[:-1] if void(row)]
 
 
 def again(row: Row, label: Row) -> Row:

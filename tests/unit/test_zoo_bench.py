@@ -73,6 +73,31 @@ def test_a_run_is_done_when_its_recording_is_there_and_the_case_is_the_same(benc
     assert results.done(HELD_OUT, 1) is False
 
 
+def test_a_run_that_the_hypervisor_took_is_made_again_but_not_for_ever(bench: Any, tmp_path: Path) -> None:
+    """Whatever was said of it; what it said is kept, so that the page can tell."""
+    results, void, held = bench("zoo_results"), [], []
+    for share in (0.3, 0.2, None, 0.4, 0.5, 0.6):
+        results.append(row(bench, run=str(tmp_path), stolen_share=share))
+        held.append(results.done(TUNED, 1))
+        void.append(len(results.replaced(all_cases())))
+    assert held == [False, False, True, False, False, True]
+    assert void == [0, 1, 2, 2, 3, 4]
+
+
+def test_what_was_stolen_is_a_share_of_all_cores_from_the_first_sample_to_the_last(bench: Any) -> None:
+    """Unknown where the kernel does not tell."""
+
+    def samples(*stolen_s: float | None) -> list[Any]:
+        return [
+            {"t_s": 10.0 * place, "host": {"cpu_steal_s": one, "per_cpu_busy_s": [1.0, 2.0]}}
+            for place, one in enumerate(stolen_s)
+        ]
+
+    share = bench("zoo_results").stolen_share
+    assert share(samples(5.0, 6.0, 11.0)) == 0.15
+    assert [share(samples(*one)) for one in ((), (1.0,), (None, None), (1.0, None))] == [None] * 4
+
+
 def test_rows_that_a_crash_has_cut_are_left_out(bench: Any) -> None:
     """What was written whole stays; of several rows of one run the last one counts, unless it was skipped."""
     results = bench("zoo_results")
