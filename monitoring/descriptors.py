@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ _SELECT_BYTES = 128
 _OWN_POLL_MAX = 2
 """A driver that waits for its one socket with epoll watches one or two; a loop watches its clients."""
 
+_ON_DISK = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFBLK})
+_KNOWN_MAX = 256
+"""Paths whose kind is remembered: asking again could hang on a network file system that is gone."""
+
 Finding = tuple[str, str | None]
 """State, and the peer of the socket where it is one (`listening`: the thread waits for connections)."""
 
@@ -31,6 +36,7 @@ class Descriptors:
     def __init__(self, pid: int, sockets: SocketPeers) -> None:
         self._pid = pid
         self._sockets = sockets
+        self._on_disk: dict[str, bool] = {}
 
     def one(self, number: int, *, sends: bool) -> Finding:
         """Return what a thread waits for in a call on one descriptor.
@@ -45,7 +51,7 @@ class Descriptors:
             if peer == CLIENTS and not sends:
                 return "idle", None
             return "socket", peer
-        return ("disk" if target.startswith("/") and not target.startswith("/dev/") else "other"), None
+        return ("disk" if target.startswith("/") and self._is_on_disk(number, target) else "other"), None
 
     def polled(self, address: int, count: int, *, has_loop: bool) -> Finding:
         """Return what a thread waits for in `poll`."""
@@ -93,6 +99,18 @@ class Descriptors:
         if others:
             return "socket", others[0]
         return ("socket" if has_loop else "idle"), None
+
+    def _is_on_disk(self, number: int, path: str) -> bool:
+        """Return True for a file, a folder or a block device; named pipes and terminals have paths as well."""
+        if path not in self._on_disk:
+            if len(self._on_disk) >= _KNOWN_MAX:
+                self._on_disk.clear()
+            try:
+                mode = os.stat(f"/proc/{self._pid}/fd/{number}").st_mode  # noqa: PTH116 - no path, and hot
+            except OSError:
+                return False
+            self._on_disk[path] = stat.S_IFMT(mode) in _ON_DISK
+        return self._on_disk[path]
 
     def _target(self, number: int) -> str | None:
         try:

@@ -76,11 +76,14 @@ def test_what_is_behind_a_descriptor_tells_disk_from_socket(tmp_path: Path) -> N
     own = Descriptors(os.getpid(), peers)
     file = os.open(tmp_path / "f", os.O_CREAT | os.O_RDONLY)
     reading, writing = os.pipe()
-    found = [own.one(number, sends=False) for number in (file, reading, 999_999)]
-    for number in (file, reading, writing):
+    os.mkfifo(tmp_path / "named")
+    named, null = os.open(tmp_path / "named", os.O_RDWR), os.open("/dev/null", os.O_RDONLY)
+    opened = (file, reading, named, null)
+    found = [own.one(number, sends=False) for number in (*opened, 999_999)]
+    for number in (*opened, writing):
         os.close(number)
 
-    assert found == [("disk", None), ("other", None), ("other", None)]
+    assert found == [("disk", None), *[("other", None)] * 4]
     assert own.polled(0, 0, has_loop=False) == ("sleep", None)
     assert own.selected(0, 0, 0, has_loop=True) == ("sleep", None)
 
