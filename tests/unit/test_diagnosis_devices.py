@@ -35,12 +35,12 @@ def two(
     )
 
 
-def disk_threads(inside: float, low_ms: float) -> Facts:
+def disk_threads(inside: float, low_ms: float, waited: float = 0.9, busy: float = 0.4) -> Facts:
     """Return threads of which so many stand in disk calls."""
     return two(
         low={"server_pools": {"threadpool": pool(40, 0.5, 0, low_ms)}},
         server_pools={"threadpool": pool(40, 40, 8, 380.0, 80.0)},
-        server_threads_in={"disk": inside, "other": 1.0}, server_psi={"io_some": 0.9}, server_disk_busy=0.4,
+        server_threads_in={"disk": inside, "other": 1.0}, server_psi={"io_some": waited}, server_disk_busy=busy,
     )  # fmt: skip
 
 
@@ -70,6 +70,14 @@ def test_a_loop_that_stands_still_in_disk_calls_ever_longer_waits_for_the_disk()
     )  # fmt: skip
 
     assert answer(found) == ("io", "disk")
+
+
+@pytest.mark.parametrize(("waited", "status"), [(0.6, "supported"), (0.001, "ambiguous")])
+def test_waits_for_a_disk_that_no_disk_of_this_machine_shows_are_doubtful(waited: float, status: str) -> None:
+    """A network file system, or no file at all."""
+    verdict = judge(disk_threads(38.0, 10.0, waited, 0.0))
+
+    assert (verdict.cause, verdict.status) == ("disk", status)
 
 
 def test_a_loop_that_stands_still_in_disk_calls_as_long_as_ever_is_blocked() -> None:
@@ -175,6 +183,14 @@ def test_an_accept_queue_that_overflows_before_an_idle_server_binds() -> None:
     found = two(server_listen_overflows=20.0, server_listen_limit=8.0, server_listen_queue=3.0)
 
     assert answer(found) == ("pool", "accept-backlog")
+    assert "overflowed 20 times" in judge(found).summary
+
+
+def test_overflows_of_a_neighbours_queue_accuse_nobody() -> None:
+    """The kernel counts them for the whole machine; our own queue of 128 was empty all the time."""
+    found = two(server_listen_overflows=20.0, server_listen_limit=128.0, server_listen_queue=0.01)
+
+    assert answer(found) != ("pool", "accept-backlog")
 
 
 def test_an_accept_queue_that_overflows_behind_a_full_worker_is_a_symptom() -> None:

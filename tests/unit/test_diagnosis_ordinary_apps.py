@@ -70,6 +70,17 @@ def test_a_database_whose_place_is_unknown_is_not_on_this_machine(name: str) -> 
     assert answer(two(low=LOW_DATABASE, **waits)) == ("io", "slow-query")
 
 
+def test_a_database_elsewhere_may_as_well_hold_a_hot_row() -> None:
+    """From here both look alike: never more than `ambiguous`; beside a full CPU of this machine it is plain."""
+    far, here = (
+        judge(two(low=LOW_DATABASE, **database(f"db postgresql {place}/shop", server_psi={"io_some": 0.4})))
+        for place in ("db.example:5432", "127.0.0.1:5432")
+    )
+    assert [far.cause, here.cause] == ["slow-query", "slow-query"]
+    assert [far.status, here.status] == ["ambiguous", "supported"]
+    assert any("elsewhere" in doubt for doubt in far.would_flip_if)
+
+
 def test_without_a_figure_of_the_disk_statements_may_wait_for_it() -> None:
     """A row lock is what is left when CPU and disk are ruled out; nobody looked at the disk here."""
     waits = database("db postgresql 127.0.0.1:5432/shop")
@@ -257,6 +268,16 @@ def test_a_generator_without_a_core_is_no_limit_of_its_own(stolen: float, expect
     assert answer(two(low={"server_steal_share": stolen}, **late)) == expected
 
 
+@pytest.mark.parametrize(("before", "cause"), [(0.05, "unsteady"), (0.4, "python-code")])
+def test_cores_that_went_to_others_while_the_limit_was_sought_are_not_full_of_work(before: float, cause: str) -> None:
+    """A healthy app breaks when the hypervisor takes its core; one that never had more is full at what it has."""
+    full = {"server_loop_busy": 0.93, "server_loop_busy_mean": 0.93, "server_loop_cpu_cores": 0.9}
+
+    found = answer(two(low={"server_steal_share": before}, **full, server_cpu_cores=0.9, server_steal_share=0.5))
+
+    assert found[1] == cause
+
+
 def test_a_pool_that_is_full_in_one_worker_is_told_of_that_worker() -> None:
     """Half of all connections are out; evidence and thresholds speak of the busiest worker."""
     uneven = replace(pool(20, 10.4, 6, 30.0), uneven=1.9)
@@ -281,3 +302,14 @@ def test_who_waits_for_the_gil_of_a_thread_on_the_only_core_waits_for_the_core(
     found = two(low={**NO_LOOP, "server_cpu_cores": 0.3}, **{**NO_LOOP, **slots, **states, **busy})
 
     assert answer(found) == ("cpu", expected)
+
+
+@pytest.mark.parametrize(("service_ms", "cause"), [(95.0, "downstream"), (44.0, None)])
+def test_calls_that_no_request_waits_for_are_no_bottleneck(service_ms: float, cause: str | None) -> None:
+    """Webhooks sent beside the requests: they take 50 ms longer, the requests 4."""
+
+    def calls(each_ms: float) -> dict[str, Any]:
+        return {"server_http_calls_per_request": 1.0, "server_http_ms_per_request": each_ms}
+
+    found = answer(two(low={**calls(60.0), "server_service_ms": 40.0}, **calls(110.0), server_service_ms=service_ms))
+    assert found == ("io", "downstream") if cause else found[0] != "io"

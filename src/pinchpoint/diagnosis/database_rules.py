@@ -125,6 +125,13 @@ def _on_this_machine(server: ServerFigures) -> bool:
     return bool(called) and all(name.split(" ", 2)[2:] and name.split(" ", 2)[2].startswith(HERE) for name in called)
 
 
+def _unseen(server: ServerFigures) -> tuple[str, ...]:
+    """Say that statements on another machine may as well wait for each other: from here a hot row looks like work."""
+    if not any(call.name.startswith("db ") for call in server.calls) or _on_this_machine(server):
+        return ()
+    return ("the database runs elsewhere; whether its statements work or wait for locks, it was not asked",)
+
+
 @dataclass(frozen=True)
 class Remote:
     """What a database in another process shows to an app that waits for it."""
@@ -174,6 +181,7 @@ def remote_database(facts: Facts, step: Step) -> Candidate | None:
         found,
         strength,
         agrees=True,
+        conflicts=_unseen(server),
         deciding=(
             above("database time over that at low load", waits.grown, DB_GROWTH, "ratio")
             if waits.grown >= DB_GROWTH or server.rival_cpu_cores is None

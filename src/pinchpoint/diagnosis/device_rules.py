@@ -38,6 +38,10 @@ DISK_MAX_RUNNING = 0.75
 DEVICE_FULL = 0.9
 """Busy share of a device that has hardly a moment without a request."""
 
+NO_DISK = 0.02
+"""Share of time in which anybody waited for a device (PSI `io`), or the device was busy, below which none was at work:
+whoever stands in disk calls half of the time shows in the first, wherever the kernel itself reads or writes."""
+
 CLIENTS = "clients"
 """Peer of a thread that waits for a client to take the response."""
 
@@ -84,13 +88,21 @@ def disk(facts: Facts, step: Step) -> Candidate | None:
     row = "disk" if (server.disk_busy or 0.0) >= DEVICE_FULL else None
     return Candidate(
         "io", "disk", summary, row, ("disk", "db", "db-pool", "threadpool", "loop", "cpu", "lock", *FRONT), found,
-        margin(waits.grown, DISK_GROWTH, 3.0), agrees=True,
+        margin(waits.grown, DISK_GROWTH, 3.0), agrees=True, conflicts=_no_device(server),
         deciding=(
             above("the time with the disk over that at low load", waits.grown, DISK_GROWTH, "ratio"),
             above(f"the share of the {waits.what} that wait for the disk", waits.threads / waits.taken, MOSTLY),
             under("the CPU in use", running, DISK_MAX_RUNNING),
         ),
     )  # fmt: skip
+
+
+def _no_device(server: ServerFigures) -> tuple[str, ...]:
+    """Say that no disk of this machine was at work: a network file system, or nothing that is a disk at all."""
+    waited, busy = server.psi.get("io_some"), server.disk_busy or 0.0
+    if waited is None or max(waited, busy) >= NO_DISK:
+        return ()
+    return (f"disks of this machine had hardly anything to do: somebody waited for one {waited:.0%} of the time",)
 
 
 def _in_threads(facts: Facts, server: ServerFigures) -> Waiting | None:

@@ -28,6 +28,11 @@ FEW = 5.0
 """Overflows in one step that a burst may cause."""
 
 
+FULL_AS_OFTEN = 0.2
+"""Mean length of a queue over its limit, as part of the overflows per request, below which others' queues overflowed:
+who comes at random finds a queue full as often as it is (Wolff 1982, PASTA); a fifth of that is left to bursts."""
+
+
 def admission(facts: Facts, step: Step) -> Candidate | None:
     """pool/admission-limit: uvicorn's `limit_concurrency` refuses what comes, and that is what fails."""
     # The kind's total is read more often than each gate by itself.
@@ -84,7 +89,7 @@ def backlog(facts: Facts, step: Step) -> Candidate | None:
         shown = max(before, key=lambda one: _overflown(one) or 0.0, default=step)
         share = _overflown(shown) if shown is not step else None
         share = share if (share or 0.0) >= OVERFLOWN_BEFORE else None
-    if share is None or share < OVERFLOWN:
+    if share is None or share < OVERFLOWN or _elsewhere(shown, share):
         return None
     server, limit = shown.server, shown.server.listen_limit
     room = f" of {limit:g}" if limit is not None else ""
@@ -94,8 +99,8 @@ def backlog(facts: Facts, step: Step) -> Candidate | None:
     )
     found = [evidence(text, "tcp.listen_overflows", share, "share", shown), *cpu_beside(facts, shown)]
     if server.listen_queue is not None:
-        text = f"{server.listen_queue:.3g} connections waited in it on average"
-        found.append(evidence(text, "tcp.listen_queue", server.listen_queue, "connections", shown))
+        waited = f"{server.listen_queue:.3g} connections waited in it on average"
+        found.append(evidence(waited, "tcp.listen_queue", server.listen_queue, "connections", shown))
     summary = (
         f"The accept backlog binds: {text}, while the server has time to spare; a connection that is not let in is "
         "tried again after 1 s, then 3 s."
@@ -110,3 +115,11 @@ def _overflown(step: Step) -> float | None:
     """Return the overflows of the accept queue per request; None where there were few or none."""
     overflows, requests = step.server.listen_overflows, step.client.ok + step.client.failed
     return None if overflows is None or overflows < FEW or not requests else overflows / requests
+
+
+def _elsewhere(step: Step, share: float) -> bool:
+    """Return True where the overflows, which the kernel counts for the network namespace, were not of this queue."""
+    queue, limit = step.server.listen_queue, step.server.listen_limit
+    if queue is None or limit is None:
+        return False
+    return queue < FULL_AS_OFTEN * min(share, 1.0) * limit

@@ -22,6 +22,9 @@ from pinchpoint.records import BottleneckClass
 CALLS_DOMINATE = 0.5
 """Share of a request's time inside the app that makes the calls it sends the thing to look at."""
 
+FELT = 0.5
+"""Of what a call has become longer, at least so much more time inside the app: else nobody waits for it there."""
+
 HELD_UP = 0.5
 """Calls that SQLite's lock holds up: on average, and as a share of the calls in progress."""
 
@@ -246,6 +249,8 @@ def downstream(facts: Facts, step: Step) -> Candidate | None:
     spent, service = server.http_ms_per_request, server.service_ms
     if then is None or now is None or spent is None or not service or now < HOLD_GROWTH * then:
         return None
+    if not _felt(facts, server, now - then):
+        return None
     clients = narrowest(server, "http")[1]
     # A client's full pool keeps requests from calling: then their time goes into its queue.
     if spent < CALLS_DOMINATE * service and not pool_full(clients):
@@ -262,3 +267,11 @@ def downstream(facts: Facts, step: Step) -> Candidate | None:
             above("the share of a request's time in calls", spent / service, CALLS_DOMINATE),
         ),
     )  # fmt: skip
+
+
+def _felt(facts: Facts, server: ServerFigures, longer_ms: float) -> bool:
+    """Return False where calls take longer and requests do not: webhooks and checks that an app makes beside them."""
+    before, now, calls = facts.low(lambda figures: figures.service_ms), server.service_ms, server.http_calls_per_request
+    if before is None or now is None or calls is None:
+        return True
+    return now - before >= FELT * longer_ms * min(calls, 1.0)

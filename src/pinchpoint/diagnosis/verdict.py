@@ -67,6 +67,15 @@ def _robbed(facts: Facts, limit: Step) -> Verdict:
     return abstain(facts, "unsteady", text, CANNOT_TELL)
 
 
+def _taken_away(facts: Facts, step: Step) -> bool:
+    """Return True where the cores were there for the heaviest load that held, and gone when this one broke.
+
+    A machine that always has less than it seems is as fast as it is; pools and locks are as full without its cores.
+    """
+    held = max(facts.ladder.passed, key=lambda one: one.goodput_rps, default=None)
+    return robbed(step) and held is not None and not robbed(held)
+
+
 def server_binds(facts: Facts) -> bool:
     """Return True when a rule names something inside the server in the step that broke.
 
@@ -141,6 +150,8 @@ def _saturated(facts: Facts) -> Verdict:
         return _decided(facts, *stopped, asked=0)
     for asked, step in enumerate(_asked(facts)):
         candidate = _bound_in(facts, step) if enough_seen(step) else None
+        if candidate is not None and candidate.class_ == "cpu" and _taken_away(facts, step):
+            return _robbed(facts, step)
         if candidate is not None:
             return _decided(facts, candidate, step, asked)
     candidate = full_at_times(facts) or latency_bound(facts) or awaited(facts)
