@@ -74,7 +74,7 @@ def main(words: Sequence[str]) -> int:
             return int(ExitCode.INTERRUPTED)
     else:
         source = zoo_results.RESULTS
-    rows = zoo_results.latest(source, cases)
+    rows = zoo_results.counting(zoo_results.latest(source, cases), cases)
     for line in shown(rows, cases, show_held_out=asked.show_held_out):
         console.print(line, highlight=False, markup=False)
     made = figures(rows, cases)

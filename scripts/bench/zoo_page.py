@@ -20,11 +20,11 @@ import zoo_results
 import zoo_tables as tables
 from figures import FOLDER, Figure
 from zoo_figures import BASELINES, counted, discarded, figures
+from zoo_server import wanted_cases
 
 from pinchpoint import accuracy, calibration
 from pinchpoint.accuracy import Result
 from pinchpoint.app.faults.case import Case
-from pinchpoint.app.faults.catalogue import all_cases
 from pinchpoint.monitoring.facts import host_facts
 
 PAGE, DATA, CHART = Path("docs/accuracy.md"), Path("docs/accuracy.json"), Path("docs/accuracy.svg")
@@ -70,12 +70,28 @@ def missing(rows: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> list[st
     fewer = [f"{one.name} ({made[one.name]})" for one in cases if 0 < made.get(one.name, 0) < ROUNDS]
     total = sum(made.values())
     lines = [f"{total} of {ROUNDS * len(cases)} runs are in: {len(made)} of {len(cases)} cases.", ""]
-    lines += _replaced(cases)
     lines += [f"- Not run here: {name}: {why}" for name, why in sorted(reasons.items())]
     lines += [f"- Left out: {name}: {why}" for name, why in sorted(out.items())]
     lines += [f"- Not run yet: {', '.join(never)}"] if never else []
     lines += [f"- Run less than {ROUNDS} times: {', '.join(fewer)}"] if fewer else []
     return [*lines, ""]
+
+
+def _void(rows: Sequence[Mapping[str, Any]], void: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> list[str]:
+    """Say what the figures would be with the runs that are still to be made again: nothing may hide there."""
+    found = counted([dict(row) for row in void], cases)
+    if not found:
+        return []
+    single = accuracy.of_kind([*counted([dict(row) for row in rows], cases), *found], "single")
+    negative = accuracy.of_kind(found, "negative")
+    said = [
+        f"{len(found)} runs, as the hypervisor took {zoo_results.VOID:.0%} of the machine or more. As recorded",
+        f"{sum(one.right for one in found)} of them are right, {sum(one.abstained for one in found)} abstain,",
+        f"{sum(map(accuracy.accuses_falsely, negative))} of {len(negative)} negatives accuse falsely; with them the",
+        f"class of {sum(one.class_right for one in single)} of {len(single)} single faults is right:",
+        ", ".join(sorted(f"{one.case} ({one.round})" for one in found)),
+    ]
+    return [f"- To be made again: {' '.join(said)}"]
 
 
 def _replaced(cases: Sequence[Case]) -> list[str]:
@@ -88,7 +104,9 @@ def _replaced(cases: Sequence[Case]) -> list[str]:
     return [f"- Made again, as {why}: {len(gone)} runs, of which {right} were right as they were recorded."]
 
 
-def body(rows: Sequence[Mapping[str, Any]], cases: Sequence[Case], *, final: bool) -> list[str]:
+def body(
+    rows: Sequence[Mapping[str, Any]], void: Sequence[Mapping[str, Any]], cases: Sequence[Case], *, final: bool
+) -> list[str]:
     """Return everything between the marks but the head."""
     results = counted([dict(row) for row in rows], cases)
     single, one_label = accuracy.of_kind(results, "single"), accuracy.of_kind(results, "single", "generator")
@@ -96,6 +114,7 @@ def body(rows: Sequence[Mapping[str, Any]], cases: Sequence[Case], *, final: boo
     parts = {
         "Figures": tables.figures(figures([dict(row) for row in rows], cases)),
         "What is missing": missing(rows, cases),
+        "What is void": [*_void(rows, void, cases), *_replaced(cases)] or ["Nothing."],
         "Classes": tables.confusion(one_label),
         "Causes": tables.causes(one_label, final=final),
         "Parts of the single faults": tables.groups(rows, single),
@@ -156,13 +175,15 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--results", type=Path, help="default: the newer of results.jsonl and rediagnosed.jsonl")
     parser.add_argument("--final", action="store_true", help="tell single results of held-out families, too")
     asked = parser.parse_args(words)
-    cases = list(all_cases())
-    rows = zoo_results.latest(asked.results or source(), cases)
+    cases = wanted_cases([], [], spare=False)
+    found = zoo_results.latest(asked.results or source(), cases)
+    rows = zoo_results.counting(found, cases)
+    void = [row for row in found if row not in rows and zoo_results.void(row)]
     if not rows:
         sys.stderr.write("nothing is recorded yet: run scripts/bench.sh zoo first\n")
         return 1
     summary = json.loads(SUMMARY.read_text(encoding="utf-8")) if SUMMARY.is_file() else {}
-    text = [*head(rows, summary), *body(rows, cases, final=asked.final)]
+    text = [*head(rows, summary), *body(rows, void, cases, final=asked.final)]
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     while text and not text[-1]:

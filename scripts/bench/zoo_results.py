@@ -158,6 +158,17 @@ def done(case: Case, round_: int) -> bool:
     return bool(tries) and (not tries[-1] or (len(tries) == TRIES and all(tries)))
 
 
+def stands(row: Mapping[str, Any], case: Case) -> bool:
+    """Tell whether a run counts: of the case as it is now, and not void, or void as often as it may be made again."""
+    return row["fingerprint"] == fingerprint(case) and (not void(row) or done(case, row["round"]))
+
+
+def counting(found: Sequence[Row], wanted: Sequence[Case]) -> list[Row]:
+    """Return the rows that count, and those that were skipped."""
+    cases = {one.name: one for one in wanted}
+    return [row for row in found if row.get("skipped") or stands(row, cases[row["case"]])]
+
+
 def runs_of(found: Sequence[Row], case: Case, round_: int) -> list[Row]:
     """Return the rows of a case in a round, as it is now, but for those where it was skipped."""
     mark = fingerprint(case)

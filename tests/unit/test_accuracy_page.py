@@ -102,6 +102,19 @@ def test_what_is_missing_is_told(bench: SimpleNamespace, monkeypatch: pytest.Mon
     ]
 
 
+def test_what_void_runs_would_change_is_told(bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With them, one of two single faults has the right class."""
+    results = {"counts": made(POOL, POOL), "void": made(("undetermined", "unsteady"), POOL, case="carts")}
+    monkeypatch.setattr(bench.page, "counted", lambda rows, _cases: [results[row["is"]] for row in rows])
+
+    (line,) = bench.page._void([{"is": "counts"}], [{"is": "void"}], [])
+
+    assert line.startswith("- To be made again: 1 runs, as the hypervisor took 15% of the machine or more.")
+    assert "0 of them are right, 1 abstain, 0 of 0 negatives accuse falsely" in line
+    assert "class of 1 of 2 single faults is right: carts (1)" in line
+    assert bench.page._void([{"is": "counts"}], [], []) == []
+
+
 def test_the_picture_is_whole(bench: SimpleNamespace) -> None:
     """Well-formed, with a dot for each bin; one of no verdicts as well."""
     picture = ET.fromstring(bench.chart.reliability([Bin(0.8, 0.9, 10, 0.85, 0.9), Bin(0.9, 1.0, 40, 0.95, 1.0)]))  # noqa: S314 - ours

@@ -84,6 +84,17 @@ def test_a_run_that_the_hypervisor_took_is_made_again_but_not_for_ever(bench: An
     assert void == [0, 1, 2, 2, 3, 4]
 
 
+def test_a_void_run_does_not_count_until_it_was_made_often_enough(bench: Any, tmp_path: Path) -> None:
+    """Nor does one of a case that has changed since; one that could not be made is told."""
+    results = bench("zoo_results")
+    fine, void = row(bench, run=str(tmp_path)), row(bench, run=str(tmp_path), round_=2, stolen_share=0.5)
+    changed, skipped = row(bench, round_=3, fingerprint="another"), {**row(bench), "skipped": "it needs root"}
+    for again in (False, False, True):
+        results.append(void)
+        found = results.counting([fine, void, changed, skipped], all_cases())
+        assert found == ([fine, void, skipped] if again else [fine, skipped])
+
+
 def test_what_was_stolen_is_a_share_of_all_cores_from_the_first_sample_to_the_last(bench: Any) -> None:
     """Unknown where the kernel does not tell."""
 
