@@ -3,15 +3,16 @@
     scripts/bench.sh zoo-pack [--round N] [--case NAME]     pack the runs of that round (default: the first)
     scripts/bench.sh zoo-pack --expect                      pack nothing: write down what the rules say now
 
-One run of each case, right or wrong: that of the first round, whose severities rotate. An archive holds what diagnosis
-reads and nothing else (no flame graphs, pages or logs; of `run.json` the settings, without command line and host).
-Folders of this machine become `/srv/...`. A recording that says something else once packed is not kept.
+One run of each case that counts, right or wrong: that of the first round, whose severities rotate. An archive holds
+what diagnosis reads and nothing else (no flame graphs, pages or logs; of `run.json` the settings, without command line
+and host). Folders of this machine become `/srv/...`. A recording that says something else once packed is not kept.
 """
 
 import argparse
 import io
 import json
 import lzma
+import multiprocessing
 import re
 import sys
 import tarfile
@@ -23,11 +24,13 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
+import zoo_results
+
+from pinchpoint.app.faults.catalogue import all_cases
 from pinchpoint.recording import AWAITS_FILE, CLIENT_GLOB, EVENTS_FILE, RUN_FILE, SERVER_FILE, load_recording
 from pinchpoint.records import to_jsonable
 from support.recordings import EXPECTED, RECORDINGS, SUFFIX, diagnosis_of, expected, rename, rounded, unpack, verdict_of
 
-RESULTS = Path("runs/bench/zoo/results.jsonl")
 SETTINGS = ("mode", "partial", "budget_s", "load", "slo")
 """What is kept of `run.json`."""
 PLACES = {
@@ -147,14 +150,26 @@ def expect() -> list[str]:
 
 
 def rows(round_: int, only: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return case -> its last row of a round, of runs that were made and are still there."""
-    found = {}
-    for line in RESULTS.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        wanted = row["round"] == round_ and not row.get("skipped") and (not only or row["case"] in only)
-        if wanted and (Path(row["run"]) / RUN_FILE).is_file():
-            found[row["case"]] = row
+    """Return case -> its run of a round; of the first round that has one where that one does not count (void, old)."""
+    cases = [one for one in all_cases() if not only or one.name in only]
+    found: dict[str, dict[str, Any]] = {}
+    counting = zoo_results.counting(zoo_results.latest(zoo_results.RESULTS, cases), cases)
+    for row in sorted(counting, key=lambda row: (row["round"] != round_, row["round"])):
+        if not row.get("skipped") and (Path(row["run"]) / RUN_FILE).is_file():
+            found.setdefault(row["case"], row)
     return found
+
+
+def _kept(run: tuple[str, Mapping[str, Any]]) -> tuple[str, int, dict[str, Any] | str]:
+    """Pack one run; return its case, its size, and what is said of it or why it is not kept."""
+    name, row = run
+    archive = RECORDINGS / f"{name}{SUFFIX}"
+    try:
+        size = pack(Path(row["run"]), archive)
+    except ValueError as error:
+        return name, 0, str(error)
+    with tempfile.TemporaryDirectory() as room:
+        return name, size, entry(row, unpack(archive, Path(room)))
 
 
 def main(words: Sequence[str]) -> int:
@@ -171,18 +186,15 @@ def main(words: Sequence[str]) -> int:
             sys.stdout.write(f"{name}: something else is said of it now\n")
         return 0
     known, fine, total = expected(), True, 0
-    for name, row in sorted(rows(asked.round, asked.case).items()):
-        archive = RECORDINGS / f"{name}{SUFFIX}"
-        try:
-            size = pack(Path(row["run"]), archive)
-        except ValueError as error:
-            sys.stdout.write(f"{name}: not kept: {error}\n")
-            fine = False
-            continue
-        with tempfile.TemporaryDirectory() as room:
-            known[name] = entry(row, unpack(archive, Path(room)))
-        store(known)
-        fine, total = fine and size <= MOST_BYTES, total + size
-        sys.stdout.write(f"{name}: {size:,} bytes{'' if size <= MOST_BYTES else ', TOO LARGE'}\n")
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        for name, size, said in pool.imap(_kept, sorted(rows(asked.round, asked.case).items())):
+            if isinstance(said, str):
+                sys.stdout.write(f"{name}: not kept: {said}\n")
+                fine = False
+                continue
+            known[name] = said
+            store(known)
+            fine, total = fine and size <= MOST_BYTES, total + size
+            sys.stdout.write(f"{name}: {size:,} bytes{'' if size <= MOST_BYTES else ', TOO LARGE'}\n")
     sys.stdout.write(f"{total:,} bytes in all\n")
     return 0 if fine else 1

@@ -100,6 +100,7 @@ def packer() -> ModuleType:
     path = Path(__file__).parents[2] / "scripts/bench/zoo_pack.py"
     if not path.is_file():
         pytest.skip("needs the checkout; this run tests the installed wheel")
+    sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location("zoo_pack", path)
     assert spec is not None
     assert spec.loader is not None
