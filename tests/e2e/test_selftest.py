@@ -22,7 +22,7 @@ def asked(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
-@pytest.mark.paced
+@pytest.mark.alone
 @pytest.mark.timeout(100)
 def test_a_known_bottleneck_is_named_on_this_machine(tmp_path: Path) -> None:
     """Settings of a project that the user happens to stand in change nothing."""
