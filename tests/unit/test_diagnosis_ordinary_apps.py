@@ -278,6 +278,18 @@ def test_cores_that_went_to_others_while_the_limit_was_sought_are_not_full_of_wo
     assert found[1] == cause
 
 
+@pytest.mark.parametrize(("stolen", "cause"), [(0.5, "unsteady"), (0.0, "python-code")])
+def test_an_overload_that_broke_without_its_cores_accuses_nobody(stolen: float, cause: str) -> None:
+    """Every load of the search had held."""
+    full = {"server_loop_busy": 0.93, "server_loop_busy_mean": 0.93, "server_loop_cpu_cores": 0.9}
+    broke = step(
+        160, index=2, phase="overload", passed=False, goodput=100.0, server_cpu_cores=0.9, server_inflight=40.0,
+        server_steal_share=stolen, **full,
+    )  # fmt: skip
+
+    assert answer(facts(step(50, index=0, **CALM), step(120, index=1, **CALM), broke))[1] == cause
+
+
 def test_a_pool_that_is_full_in_one_worker_is_told_of_that_worker() -> None:
     """Half of all connections are out; evidence and thresholds speak of the busiest worker."""
     uneven = replace(pool(20, 10.4, 6, 30.0), uneven=1.9)

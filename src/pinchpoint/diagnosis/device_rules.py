@@ -99,8 +99,8 @@ def disk(facts: Facts, step: Step) -> Candidate | None:
 
 def _no_device(server: ServerFigures) -> tuple[str, ...]:
     """Say that no disk of this machine was at work: a network file system, or nothing that is a disk at all."""
-    waited, busy = server.psi.get("io_some"), server.disk_busy or 0.0
-    if waited is None or max(waited, busy) >= NO_DISK:
+    waited, busy = server.psi.get("io_some"), server.disk_busy
+    if waited is None or waited >= NO_DISK or (busy is not None and busy >= NO_DISK):
         return ()
     return (f"disks of this machine had hardly anything to do: somebody waited for one {waited:.0%} of the time",)
 

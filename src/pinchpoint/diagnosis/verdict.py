@@ -67,13 +67,15 @@ def _robbed(facts: Facts, limit: Step) -> Verdict:
     return abstain(facts, "unsteady", text, CANNOT_TELL)
 
 
-def _taken_away(facts: Facts, step: Step) -> bool:
-    """Return True where the cores were there for the heaviest load that held, and gone when this one broke.
+def _unless_robbed(facts: Facts, candidate: Candidate, step: Step, asked: int) -> Verdict:
+    """Decide; but cores that were there for the heaviest load that held, and gone when this one broke, are not full.
 
     A machine that always has less than it seems is as fast as it is; pools and locks are as full without its cores.
     """
     held = max(facts.ladder.passed, key=lambda one: one.goodput_rps, default=None)
-    return robbed(step) and held is not None and not robbed(held)
+    if candidate.class_ == "cpu" and robbed(step) and held is not None and not robbed(held):
+        return _robbed(facts, step)
+    return _decided(facts, candidate, step, asked)
 
 
 def server_binds(facts: Facts) -> bool:
@@ -118,7 +120,7 @@ def _held(facts: Facts, limit: Step) -> Verdict:
     if broke is not None:
         candidate = _bound_in(facts, broke)
         if candidate is not None:
-            return _decided(facts, candidate, broke, asked=1)
+            return _unless_robbed(facts, candidate, broke, asked=1)
         text = (
             "Every load of the search held in the end, yet the overload broke the app with nothing full. Measure again."
         )
@@ -150,10 +152,8 @@ def _saturated(facts: Facts) -> Verdict:
         return _decided(facts, *stopped, asked=0)
     for asked, step in enumerate(_asked(facts)):
         candidate = _bound_in(facts, step) if enough_seen(step) else None
-        if candidate is not None and candidate.class_ == "cpu" and _taken_away(facts, step):
-            return _robbed(facts, step)
         if candidate is not None:
-            return _decided(facts, candidate, step, asked)
+            return _unless_robbed(facts, candidate, step, asked)
     candidate = full_at_times(facts) or latency_bound(facts) or awaited(facts)
     if candidate is not None and facts.ladder.limit is not None:
         return _decided(facts, candidate, facts.ladder.limit, asked=1)
