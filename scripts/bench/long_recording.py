@@ -144,7 +144,9 @@ class Writer:
         row = _process(pid, "worker", self.loop_s)
         page = {name: growth * self.done for name, growth in COUNTERS.items()}
         page["pool_busy_s"] = page["pool_hold_s"] = min(POOL_S * self.done, POOL_SIZE / self.workers * tick * TICK_S)
-        page["pool_waiting_s"] += self.waiting_s
+        # Who waits for the pool is inside the app meanwhile; else it would be the queue of something beside requests.
+        for name in ("pool_waiting_s", "pool_wait_s", "inflight_s", "service_s"):
+            page[name] += self.waiting_s
         row["probe"] = {
             "loop_tid": float(pid), "probe_tid": pid + 100.0, "loop_busy_s": self.loop_s * 1.1,
             "loop_lag_s": 0.01 * tick, "loop_lag_n": 2.0 * tick, "pool_size": POOL_SIZE / self.workers,
